@@ -1,0 +1,59 @@
+#ifndef SORTIE_CONF_LOAD_H
+#define SORTIE_CONF_LOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+/*
+ * From a file to a snapshot, and back to text. One table (conf/schema.c)
+ * names every setting with type, default, range, whether a reload may change
+ * it, and a line of help; loader, dump, example and manual derive from it.
+ */
+
+struct conf;
+
+#define CONF_FINDINGS_MAX 100
+
+struct conf_finding {
+	bool warning;            /* false: the file is refused */
+	char text[ERR_TEXT_MAX]; /* "FILE:LINE: reason; what to do" */
+};
+
+struct conf_findings {
+	size_t n;
+	size_t errors;
+	struct conf_finding list[CONF_FINDINGS_MAX]; /* beyond it: counted */
+};
+
+/*
+ * Reads and validates everything, files named in it included (key readable
+ * and not world-readable, certificate matches key, auth file well-formed).
+ * Reports as many findings as it can in one pass. Returns the snapshot with
+ * one reference, or NULL when findings->errors > 0.
+ * A policy type whose effect is not built is an error that says so.
+ */
+struct conf *conf_load(const char *file, struct conf_findings *findings);
+
+/* Every effective value, defaults included, in configuration syntax; reading
+ * the dump gives the same snapshot. No secret is in it. */
+int conf_dump(const struct conf *c, FILE *out);
+
+/* One line a finding, warnings marked as such. */
+void conf_print_findings(const struct conf_findings *findings, FILE *out);
+
+/*
+ * What "sortie check" and "sortied -n" do: load, print the findings on errs,
+ * and with dump the effective values on out. 0 when the file is good (with
+ * or without warnings), 1 when it is refused or the dump cannot be written.
+ */
+int conf_check(const char *file, bool dump, FILE *out, FILE *errs);
+
+/* What a reload from old to new may not change ("gateway.state_dir"), NULL
+ * when everything that differs can be changed while running. */
+const char *conf_reload_blocker(const struct conf *old_conf,
+                                const struct conf *new_conf);
+
+#endif

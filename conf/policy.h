@@ -1,0 +1,92 @@
+#ifndef SORTIE_CONF_POLICY_H
+#define SORTIE_CONF_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/network.h"
+
+/*
+ * Policies and definitions of a snapshot. Part of conf/conf.h, which says what
+ * holds for all of them.
+ */
+
+enum conf_scope_kind {
+	CONF_SCOPE_EVERYONE = 0,
+	CONF_SCOPE_INTERNAL,
+	CONF_SCOPE_EXTERNAL,
+	CONF_SCOPE_DOMAIN,    /* value: normalised domain */
+	CONF_SCOPE_SUBDOMAIN, /* "domain:*.D"; value: D */
+	CONF_SCOPE_GROUP,
+	CONF_SCOPE_ADDRESS,
+};
+
+struct conf_scope {
+	enum conf_scope_kind kind;
+	const char *value;
+};
+
+enum conf_based_on {
+	CONF_BASED_ENVELOPE = 0,
+	CONF_BASED_HEADER,
+	CONF_BASED_BOTH,
+};
+
+/* The policy types; the order is that of the dump and of explain. */
+enum conf_policy_type {
+	CONF_POLICY_SECURE_DELIVERY = 0,
+	CONF_POLICY_SECURE_RECEIPT,
+	CONF_POLICY_AUTO_ALLOW,
+	CONF_POLICY_AUTO_ALLOW_CREATION,
+	CONF_POLICY_DNS_AUTHENTICATION,
+	CONF_POLICY_STATIONERY,
+	CONF_POLICY_STATIONERY_EXCLUSION,
+};
+
+#define CONF_POLICY_TYPES 7
+
+struct conf_policy {
+	enum conf_policy_type type;
+	const char *narrative; /* "" when not given */
+	struct conf_scope from;
+	struct conf_scope to;
+	bool enabled;
+	bool override;
+	bool bidirectional;
+	enum conf_based_on based_on;
+	int64_t valid_from_ms; /* Unix ms; INT64_MIN: no bound */
+	int64_t valid_to_ms;   /* INT64_MAX: no bound */
+	struct net_prefix *source_ips;
+	size_t source_ips_n;
+	/* What the type decides, as text of the configuration; the effect is
+	 * compiled by the part that implements it. NULL when not of the type.
+	 */
+	const char *option;
+	const char *encryption_mode;
+	const char *ssl_mode;
+	const char *untrusted;
+	const char **definitions; /* dns_authentication */
+	size_t definitions_n;
+	const char *layout; /* stationery */
+	unsigned line;      /* in the file, for messages */
+};
+
+struct conf_dkim { /* definitions.dns_authentication */
+	const char *name;
+	const char *domain;
+	const char *selector;
+	const char *key_file;
+};
+
+struct conf_layout { /* definitions.stationery_layouts */
+	const char *name;
+	const char *html_file; /* NULL when not given */
+	const char *text_file;
+	const char *unique_text;
+	const char *placement;
+	const char *tnef;
+	bool text_from_html;
+};
+
+#endif

@@ -1,0 +1,110 @@
+#ifndef SORTIE_CONF_SETTINGS_H
+#define SORTIE_CONF_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/network.h"
+
+/*
+ * The single settings of a snapshot, one struct for a group of the file. Part
+ * of conf/conf.h, which says what holds for all of them.
+ */
+
+enum conf_listen_tls {
+	CONF_LISTEN_STARTTLS = 0,
+	CONF_LISTEN_IMPLICIT,
+};
+
+struct conf_listen {
+	struct net_endpoint endpoint;
+	enum conf_listen_tls tls;
+	struct net_prefix *proxy; /* peers that speak the PROXY protocol */
+	size_t proxy_n;
+};
+
+struct conf_retry { /* delivery.retry, "N*D" expanded */
+	int64_t *delays_ms;
+	size_t n;
+};
+
+struct conf_gateway {
+	const char *hostname;
+	struct conf_listen *listen;
+	size_t listen_n;
+	const char *certificate; /* NULL: no TLS offered */
+	const char *key;
+	const char *ca_file;
+	const char *client_ca_file;
+	const char *auth_file; /* NULL: no AUTH. Lines "user:crypt(3) hash" */
+	const char *state_dir;
+	const char *api_socket;
+	struct net_addr *egress;
+	size_t egress_n;
+	const char *spf_include; /* NULL when not given */
+	unsigned reactors;       /* as configured; 0: one per core */
+	unsigned workers;
+};
+
+struct conf_limits {
+	uint64_t message_size;
+	unsigned recipients;
+	unsigned hops;
+	unsigned connections;
+	unsigned connections_per_client;
+	uint64_t header_size;    /* default 200 KiB */
+	uint64_t memory;         /* for content in memory, all sessions and
+	                             first attempts together; default 16M */
+	uint64_t queue_min_free; /* free disk space below which 452 is given */
+	int64_t command_timeout_ms; /* default 5m (C24) */
+	int64_t data_timeout_ms;    /* between two reads in DATA; default 3m */
+	int64_t transaction_timeout_ms; /* whole DATA; default 1h */
+	unsigned bad_commands;          /* default 100 (design section 8) */
+	unsigned idle_commands;         /* NOOP, RSET, VRFY...; default 1000 */
+};
+
+struct conf_resolver {
+	const char **servers; /* "ADDR@PORT" */
+	size_t servers_n;
+	const char **local_data;
+	size_t local_data_n;
+	const char *trust_anchor; /* NULL when not given */
+	int64_t timeout_ms;       /* for one answer; default 10s */
+};
+
+struct conf_delivery {
+	uint16_t port;
+	struct conf_retry retry;
+	int64_t expire_ms;
+	int64_t warn_after_ms;
+	unsigned connections_per_destination;
+	unsigned messages_per_connection;
+	unsigned recipients_per_message;
+	struct net_prefix *forbidden;
+	size_t forbidden_n;
+	int64_t connect_timeout_ms;  /* default 30s */
+	int64_t greeting_timeout_ms; /* default 5m (C27) */
+	int64_t command_timeout_ms;  /* default 5m */
+	int64_t data_timeout_ms;     /* 354: default 2m */
+	int64_t block_timeout_ms;    /* write progress: default 3m */
+	int64_t final_timeout_ms;    /* after the dot: default 10m */
+	int64_t idle_timeout_ms;     /* connection kept for reuse: default 5s */
+};
+
+enum conf_refuse {
+	CONF_REFUSE_TEMPORARY = 0,
+	CONF_REFUSE_PERMANENT,
+};
+
+enum conf_header_from {
+	CONF_HEADER_FROM_REQUIRE_INTERNAL = 0,
+	CONF_HEADER_FROM_ALLOW,
+};
+
+struct conf_admission {
+	enum conf_refuse refuse;
+	enum conf_header_from header_from;
+};
+
+#endif

@@ -1,0 +1,197 @@
+#ifndef SORTIE_DAEMON_DELIVER_DELIVER_PRIVATE_H
+#define SORTIE_DAEMON_DELIVER_DELIVER_PRIVATE_H
+
+#include <sys/queue.h>
+
+#include "daemon/deliver/deliver.h"
+#include "daemon/deliver/mx.h"
+#include "daemon/deliver/payload.h"
+#include "daemon/net/reactor.h"
+#include "daemon/net/snapshot.h"
+
+/*
+ * Inside the delivery room. A deliverer owns destinations (found by key);
+ * a destination owns the deliveries that wait for it, its sessions and what
+ * it knows of its hosts; a session owns the transactions that it sends. A
+ * delivery wraps one job: each of its recipients is waiting, in a transaction,
+ * or decided, and when all are decided the job goes back.
+ */
+
+struct session;
+struct maildir_batch;
+
+enum fate {
+	FATE_WAITING = 0, /* for a transaction */
+	FATE_SENT,        /* its RCPT is in one */
+	FATE_ACCEPTED,    /* its RCPT was accepted */
+	FATE_DONE,        /* its result stands */
+};
+
+struct delivery {
+	TAILQ_ENTRY(delivery) entry; /* waiting, preparing, or finished */
+	struct destination *destination;
+	struct deliver_job *job;
+	struct deliver_result *results;
+	uint8_t *fates;                /* enum fate of each position */
+	uint32_t open;                 /* fates that are not FATE_DONE */
+	uint32_t first;                /* no FATE_WAITING below it */
+	bool queued;                   /* in the destination's waiting list */
+	uint8_t requeues;              /* put back without a fault of its own */
+	uint8_t tries;                 /* hosts that failed it */
+	struct payload *payload;       /* prepared; NULL: nothing was needed */
+	struct payload_job *preparing; /* NULL: not in that list */
+};
+
+TAILQ_HEAD(delivery_list, delivery);
+TAILQ_HEAD(session_list, session);
+
+struct host {          /* what is known of one host of a destination */
+	unsigned refs; /* the destination's and each session's */
+	struct mx_target target;
+	int64_t down_until_ms;  /* monotonic */
+	unsigned failures;      /* in a row */
+	int64_t clear_until_ms; /* its TLS is broken until then */
+	struct tls_session *tls;
+};
+
+struct destination {
+	TAILQ_ENTRY(destination) idle_entry;
+	struct destination *hash_next;
+	struct deliverer *deliverer;
+	uint64_t hash;
+	char *key;
+	const char *route; /* within key; NULL: by MX of key */
+	struct delivery_list waiting;
+	size_t waiting_n;
+	struct delivery_list preparing;
+	unsigned preparing_n;
+
+	struct session_list sessions;
+	struct session_list ready; /* those that can take a transaction */
+	unsigned sessions_n;
+	unsigned starting_n;   /* sessions that are not ready yet */
+	unsigned allowed;      /* sessions, grows with success */
+	int64_t grow_after_ms; /* no further session before */
+
+	struct host *hosts[MX_TARGETS_MAX];
+	size_t hosts_n;
+	int64_t hosts_expire_ms;
+	struct mx_lookup *lookup;
+
+	struct smtp_status last;  /* the last failure of a host */
+	int64_t backoff_until_ms; /* 0: does not back off */
+	unsigned backoff_n;
+	struct timer recheck;
+	bool recheck_set;
+	struct maildir_batch *maildir; /* under way */
+	int64_t idle_since_ms;
+	bool idle;
+};
+
+TAILQ_HEAD(destination_list, destination);
+
+struct deliverer {
+	struct deliver_options o;
+	struct mx_finder *finder;
+	struct destination **buckets;
+	size_t buckets_n; /* a power of two */
+	size_t destinations_n;
+	uint64_t seed; /* keys come from outside: no chosen collisions (B64) */
+	struct destination_list idle; /* oldest first */
+	struct timer sweep;
+	bool sweep_set;
+	struct delivery_list finished;
+	struct task finish; /* hands back what is finished, once a round */
+	bool finishing;
+	bool draining;
+	struct payload_budget budget;
+	struct deliver_counters counters;
+};
+
+/* ---- delivery.c ---------------------------------------------------------- */
+
+struct delivery *delivery_new(struct destination *d, struct deliver_job *job);
+/* Fills the result of one recipient. from: the session whose facts count, or
+ * NULL. Once nothing is open the delivery is finished (and must not be used
+ * any more by the caller). */
+void delivery_decide(struct delivery *dl, uint32_t i,
+                     enum outcome_action action,
+                     const struct smtp_status *status,
+                     const struct session *from);
+/* All that waits; it leaves the destination's lists. */
+void delivery_decide_waiting(struct delivery *dl, enum outcome_action action,
+                             const struct smtp_status *status);
+/* The same: to be tried later, without an attempt counted. */
+void delivery_postpone(struct delivery *dl, const struct smtp_status *why,
+                       int64_t retry_after_ms);
+struct envelope *delivery_envelope(const struct delivery *dl);
+const struct recipient *delivery_recipient(const struct delivery *dl,
+                                           uint32_t i);
+/* Runs the callbacks of what is finished, now. */
+void delivery_flush(struct deliverer *dv);
+
+/* ---- destination.c, hosts.c ----------------------------------------------- */
+
+struct destination *destination_new(struct deliverer *dv, const char *key,
+                                    uint64_t hash);
+/* Ends its sessions and postpones its deliveries. */
+void destination_free(struct destination **d);
+void destination_add(struct destination *d, struct delivery *dl);
+/* Back to the head of the list, unless it is there or all is decided. */
+void destination_requeue(struct destination *d, struct delivery *dl);
+void destination_remove(struct destination *d, struct delivery *dl);
+/* Gives what waits to sessions, begins sessions. */
+void destination_pump(struct destination *d);
+/* Nothing new is begun: what waits goes back, idle sessions end. */
+void destination_drain(struct destination *d);
+/* Pumps again within delay_ms. */
+void destination_recheck(struct destination *d, int64_t delay_ms);
+/* The destination as a whole fails: bounce or back off. */
+void destination_fail(struct destination *d, const struct smtp_status *status);
+/* All that waits goes back unattempted. */
+void destination_postpone(struct destination *d, const struct smtp_status *why,
+                          int64_t retry_after_ms);
+/* A worker reads or converts the delivery's content; it leaves the list and
+ * comes back to its head. false: no room now. */
+bool destination_prepare(struct destination *d, struct delivery *dl,
+                         enum render_form form);
+/* Told by sessions: it can take mail; it cannot (or lost some); its TLS is
+ * broken, so that the next session is in clear. */
+void destination_session_ready(struct destination *d, struct host *h);
+void destination_host_failed(struct destination *d, struct host *h,
+                             const struct smtp_status *status);
+void destination_tls_failed(struct destination *d, struct host *h,
+                            const struct smtp_status *status);
+
+/* Finds hosts; pumps when they are known, or fails. */
+void hosts_lookup(struct destination *d);
+struct host *hosts_pick(struct destination *d); /* NULL: all are down */
+void hosts_forget(struct destination *d);
+void hosts_all_up(struct destination *d);
+struct host *host_ref(struct host *h);
+void host_unref(struct host **h);
+
+/* ---- session (client.c) --------------------------------------------------- */
+
+struct session *session_next(const struct session *s);
+void session_start(struct destination *d, struct host *h);
+/* Takes from the waiting list what it can. */
+void session_feed(struct session *s);
+/* QUIT when nothing is under way, after that otherwise. */
+void session_retire(struct session *s);
+/* At once; its deliveries go back to the waiting list. */
+void session_abort(struct session *s);
+void session_facts(const struct session *s, struct delivery *dl,
+                   struct deliver_result *r);
+
+/* ---- maildir.c ------------------------------------------------------------ */
+
+bool maildir_is(const struct destination *d); /* its route is one */
+void maildir_pump(struct destination *d);
+void maildir_abandon(struct destination *d);
+
+/* ---- deliverer.c ----------------------------------------------------------- */
+
+void deliverer_update_idle(struct destination *d);
+
+#endif

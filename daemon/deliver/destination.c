@@ -1,0 +1,409 @@
+/*
+ * A destination: the deliveries that wait for one next hop, how many sessions
+ * they get, and when the next hop is left alone. One destination's trouble
+ * costs the others nothing (design rule 8): every step here is of constant
+ * cost and touches this destination only.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "daemon/deliver/deliver_private.h"
+
+#define WAIT_BEFORE_GROWING_MS 10
+#define GROW_PAUSE_MS          10000 /* after a further session failed */
+#define BACKOFF_FIRST_MS       INT64_C(30000)
+#define BACKOFF_DOUBLINGS      6 /* 32 minutes */
+#define HOST_DOWN_MS           INT64_C(60000)
+#define HOST_DOUBLINGS         5
+#define CLEAR_TEXT_MS          600000 /* how long broken TLS is remembered */
+#define PREPARING_MAX          4
+#define NO_ROOM_RECHECK_MS     20
+
+static const struct smtp_status shutting_down = {
+	.source = STATUS_LOCAL,
+	.stage = STAGE_CONNECT,
+	.code = 451,
+	.enhanced = "4.3.2",
+	.text = "shutting down",
+	.nothing_sent = true,
+};
+
+/* Up to a quarter more, so that what failed together returns apart. */
+static int64_t
+jitter(int64_t ms)
+{
+	uint32_t r;
+
+	id_random(&r, sizeof(r));
+	return ms + ms / 4 * (r % 1024) / 1024;
+}
+
+static int64_t
+now_ms(const struct destination *d)
+{
+	return reactor_now_ms(d->deliverer->o.reactor);
+}
+
+/* ---- lists --------------------------------------------------------------- */
+
+void
+destination_add(struct destination *d, struct delivery *dl)
+{
+	TAILQ_INSERT_TAIL(&d->waiting, dl, entry);
+	dl->queued = true;
+	d->waiting_n++;
+	deliverer_update_idle(d);
+}
+
+void
+destination_requeue(struct destination *d, struct delivery *dl)
+{
+	if (dl->queued || dl->preparing != NULL || dl->open == 0) {
+		return;
+	}
+	dl->first = 0;
+	TAILQ_INSERT_HEAD(&d->waiting, dl, entry);
+	dl->queued = true;
+	d->waiting_n++;
+}
+
+void
+destination_remove(struct destination *d, struct delivery *dl)
+{
+	if (dl->queued) {
+		TAILQ_REMOVE(&d->waiting, dl, entry);
+		dl->queued = false;
+		d->waiting_n--;
+	}
+	if (dl->preparing != NULL) {
+		TAILQ_REMOVE(&d->preparing, dl, entry);
+		payload_cancel(&dl->preparing);
+		d->preparing_n--;
+	}
+}
+
+void
+destination_postpone(struct destination *d, const struct smtp_status *why,
+                     int64_t retry_after_ms)
+{
+	struct delivery *dl = TAILQ_FIRST(&d->waiting);
+
+	while (dl != NULL) {
+		struct delivery *next = TAILQ_NEXT(dl, entry);
+		delivery_postpone(dl, why, retry_after_ms);
+		dl = next;
+	}
+}
+
+/* ---- failure ---------------------------------------------------------------- */
+
+static void
+bounce_all(struct destination *d, const struct smtp_status *status)
+{
+	struct delivery *dl = TAILQ_FIRST(&d->waiting);
+
+	while (dl != NULL) {
+		struct delivery *next = TAILQ_NEXT(dl, entry);
+		delivery_decide_waiting(dl, OUTCOME_BOUNCE, status);
+		dl = next;
+	}
+}
+
+static void
+log_backoff(const struct destination *d, const struct smtp_status *status,
+            int64_t delay)
+{
+	struct log_line l;
+
+	log_begin(&l, LOG_LEVEL_DEBUG, "backoff");
+	log_str(&l, "destination", d->key);
+	log_int(&l, "delay_ms", delay);
+	log_str(&l, "while", smtp_stage_phrase(status->stage));
+	log_str(&l, "reply", status->text);
+	log_end(&l);
+}
+
+void
+destination_fail(struct destination *d, const struct smtp_status *status)
+{
+	struct delivery *dl = TAILQ_FIRST(&d->waiting);
+
+	if (outcome_decide(status).action == OUTCOME_BOUNCE) {
+		bounce_all(d, status);
+		deliverer_update_idle(d);
+		return;
+	}
+	unsigned n = d->backoff_n < BACKOFF_DOUBLINGS ? d->backoff_n
+	                                              : BACKOFF_DOUBLINGS;
+	int64_t delay = jitter(BACKOFF_FIRST_MS << n);
+	d->backoff_n++;
+	d->backoff_until_ms = now_ms(d) + delay;
+	d->last = *status;
+	hosts_all_up(d);
+	log_backoff(d, status, delay);
+	if (dl != NULL) {
+		/* This one was tried; the others only stood behind it. */
+		delivery_decide_waiting(dl, OUTCOME_RETRY, status);
+	}
+	destination_postpone(d, status, delay);
+	deliverer_update_idle(d);
+}
+
+void
+destination_host_failed(struct destination *d, struct host *h,
+                        const struct smtp_status *status)
+{
+	unsigned ready = d->sessions_n - d->starting_n;
+
+	if (ready > 0 && status->stage < STAGE_MAIL) {
+		/* The host works; it only does not want one more. */
+		d->allowed = ready;
+		d->grow_after_ms = now_ms(d) + jitter(GROW_PAUSE_MS);
+		return;
+	}
+	unsigned n =
+		h->failures < HOST_DOUBLINGS ? h->failures : HOST_DOUBLINGS;
+	h->failures++;
+	h->down_until_ms = now_ms(d) + jitter(HOST_DOWN_MS << n);
+	d->last = *status;
+}
+
+void
+destination_tls_failed(struct destination *d, struct host *h,
+                       const struct smtp_status *status)
+{
+	struct log_line l;
+
+	h->clear_until_ms = now_ms(d) + CLEAR_TEXT_MS;
+	log_begin(&l, LOG_LEVEL_WARN, "tls_fallback");
+	log_str(&l, "destination", d->key);
+	log_str(&l, "host", h->target.host);
+	log_str(&l, "reason", status->text);
+	log_end(&l);
+}
+
+void
+destination_session_ready(struct destination *d, struct host *h)
+{
+	unsigned limit = reactor_snapshot(d->deliverer->o.reactor)
+	                         ->conf->delivery.connections_per_destination;
+
+	h->failures = 0;
+	h->down_until_ms = 0;
+	d->backoff_n = 0;
+	d->backoff_until_ms = 0;
+	d->allowed = d->allowed > limit / 2 ? limit : d->allowed * 2;
+}
+
+/* ---- preparing ---------------------------------------------------------------- */
+
+static void
+on_prepared(void *arg, struct payload *p, const struct smtp_status *status)
+{
+	struct delivery *dl = arg;
+	struct destination *d = dl->destination;
+
+	TAILQ_REMOVE(&d->preparing, dl, entry);
+	d->preparing_n--;
+	dl->preparing = NULL;
+	if (p == NULL) {
+		delivery_decide_waiting(dl, outcome_decide(status).action,
+		                        status);
+	} else {
+		payload_unref(&dl->payload);
+		dl->payload = p;
+		destination_requeue(d, dl);
+	}
+	destination_pump(d);
+	deliverer_update_idle(d);
+}
+
+bool
+destination_prepare(struct destination *d, struct delivery *dl,
+                    enum render_form form)
+{
+	struct deliverer *dv = d->deliverer;
+	struct payload_options o = {
+		.reactor = dv->o.reactor,
+		.workers = dv->o.workers,
+		.store = dv->o.store,
+		.budget = &dv->budget,
+	};
+
+	if (d->preparing_n >= PREPARING_MAX) {
+		return false; /* the one that ends pumps */
+	}
+	if (dv->budget.used > dv->budget.max) {
+		destination_recheck(d, NO_ROOM_RECHECK_MS);
+		return false;
+	}
+	destination_remove(d, dl);
+	payload_unref(&dl->payload);
+	dl->preparing = payload_prepare(&o, delivery_envelope(dl), form,
+	                                on_prepared, dl);
+	TAILQ_INSERT_TAIL(&d->preparing, dl, entry);
+	d->preparing_n++;
+	return true;
+}
+
+/* ---- sessions ------------------------------------------------------------------ */
+
+static void
+on_recheck(void *arg)
+{
+	struct destination *d = arg;
+
+	d->recheck_set = false;
+	destination_pump(d);
+}
+
+void
+destination_recheck(struct destination *d, int64_t delay_ms)
+{
+	if (!d->recheck_set) {
+		d->recheck_set = true;
+		timer_set(&d->recheck, delay_ms);
+	}
+}
+
+/* A further session beside those that exist? */
+static bool
+may_grow(struct destination *d, int64_t now)
+{
+	unsigned ready = d->sessions_n - d->starting_n;
+	const struct delivery *oldest = TAILQ_FIRST(&d->waiting);
+
+	if (d->sessions_n == 0) {
+		return true;
+	}
+	if (d->starting_n > 0 && d->starting_n >= ready) {
+		return false;
+	}
+	if (d->sessions_n >= d->allowed || d->starting_n >= d->waiting_n ||
+	    now < d->grow_after_ms) {
+		return false;
+	}
+	int64_t waited = now - oldest->job->queued_ms;
+	if (waited < WAIT_BEFORE_GROWING_MS) {
+		destination_recheck(d, WAIT_BEFORE_GROWING_MS - waited);
+		return false;
+	}
+	return true;
+}
+
+static void
+begin_session(struct destination *d, int64_t now)
+{
+	if (d->hosts_n == 0 || d->hosts_expire_ms <= now) {
+		hosts_lookup(d);
+		return;
+	}
+	struct host *h = hosts_pick(d);
+	if (h != NULL) {
+		session_start(d, h);
+		return;
+	}
+	if (d->sessions_n == 0) {
+		destination_fail(d, &d->last);
+	}
+}
+
+void
+destination_pump(struct destination *d)
+{
+	if (maildir_is(d)) {
+		maildir_pump(d);
+		return;
+	}
+	struct session *s = TAILQ_FIRST(&d->ready);
+	while (d->waiting_n > 0 && s != NULL && !d->deliverer->draining) {
+		session_feed(s); /* leaves the list when it has no room */
+		if (s == TAILQ_FIRST(&d->ready)) {
+			break; /* what is first must be prepared, no room */
+		}
+		s = TAILQ_FIRST(&d->ready);
+	}
+	if (d->waiting_n == 0) {
+		return;
+	}
+	if (d->deliverer->draining) {
+		destination_postpone(d, &shutting_down, 0);
+		return;
+	}
+	int64_t now = now_ms(d);
+	if (now < d->backoff_until_ms) {
+		destination_postpone(d, &d->last, d->backoff_until_ms - now);
+		return;
+	}
+	if (d->lookup == NULL && may_grow(d, now)) {
+		begin_session(d, now);
+	}
+}
+
+void
+destination_drain(struct destination *d)
+{
+	struct session *s = TAILQ_FIRST(&d->sessions);
+
+	destination_postpone(d, &shutting_down, 0);
+	while (s != NULL) {
+		struct session *next = session_next(s);
+		session_retire(s);
+		s = next;
+	}
+}
+
+/* ---- life ------------------------------------------------------------------------ */
+
+struct destination *
+destination_new(struct deliverer *dv, const char *key, uint64_t hash)
+{
+	static const char prefix[] = "route:";
+	struct destination *d = mem_alloc(sizeof(*d));
+
+	d->deliverer = dv;
+	d->key = mem_strdup(key);
+	d->hash = hash;
+	if (strncmp(key, prefix, sizeof(prefix) - 1) == 0) {
+		d->route = d->key + sizeof(prefix) - 1;
+	}
+	d->allowed = 1;
+	TAILQ_INIT(&d->waiting);
+	TAILQ_INIT(&d->preparing);
+	TAILQ_INIT(&d->sessions);
+	TAILQ_INIT(&d->ready);
+	timer_init(&d->recheck, dv->o.reactor, on_recheck, d);
+	return d;
+}
+
+void
+destination_free(struct destination **dp)
+{
+	struct destination *d = *dp;
+
+	if (d == NULL) {
+		return;
+	}
+	*dp = NULL;
+	struct session *s = TAILQ_FIRST(&d->sessions);
+	while (s != NULL) {
+		session_abort(s);
+		s = TAILQ_FIRST(&d->sessions);
+	}
+	maildir_abandon(d);
+	while (!TAILQ_EMPTY(&d->preparing)) {
+		delivery_postpone(TAILQ_FIRST(&d->preparing), &shutting_down,
+		                  0);
+	}
+	while (!TAILQ_EMPTY(&d->waiting)) {
+		delivery_postpone(TAILQ_FIRST(&d->waiting), &shutting_down, 0);
+	}
+	hosts_forget(d);
+	timer_clear(&d->recheck);
+	free(d->key);
+	free(d);
+}

@@ -1,0 +1,107 @@
+#ifndef SORTIE_DAEMON_DELIVER_PAYLOAD_H
+#define SORTIE_DAEMON_DELIVER_PAYLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "daemon/deliver/render.h"
+
+/*
+ * The octets of a message on their way out. Three kinds: in the memory of the
+ * envelope; in memory of its own (read back from the store, or converted);
+ * or read from the store piece by piece while it is sent. Reference-counted,
+ * on the reactor's thread; what blocks is done by workers.
+ */
+
+struct payload;
+struct envelope;
+struct io;
+struct reactor;
+struct smtp_status;
+struct store;
+struct workers;
+
+#define PAYLOAD_WHOLE_MAX (256 * 1024) /* read back in one piece up to here */
+#define PAYLOAD_PIECE     (128 * 1024) /* of what is longer */
+
+struct payload *payload_hot(struct envelope *env);
+struct payload *payload_streamed(struct envelope *env);
+struct payload *payload_ref(struct payload *c);
+void payload_unref(struct payload **c);
+
+uint64_t payload_len(const struct payload *c);
+enum render_form payload_form(const struct payload *c);
+bool payload_is_streamed(const struct payload *c);
+
+/* Must this message be prepared before it can be sent in that form? */
+bool payload_needs_preparing(const struct envelope *env, enum render_form form);
+
+/* Octets of content in memory of their own, all of this reactor's. */
+struct payload_budget {
+	uint64_t used;
+	uint64_t max;
+};
+
+/*
+ * Reads back and converts on a worker; then done on the reactor's thread,
+ * with the content (the callee's reference) or NULL and the status. The
+ * budget is charged from now until the content is freed. Not called after
+ * payload_cancel, nor before this returned.
+ */
+struct payload_job;
+
+struct payload_options {
+	struct reactor *reactor;
+	struct workers *workers;
+	struct store *store;
+	struct payload_budget *budget; /* outlives the contents */
+};
+
+typedef void (*payload_cb)(void *arg, struct payload *c,
+                           const struct smtp_status *status);
+struct payload_job *payload_prepare(const struct payload_options *o,
+                                    struct envelope *env, enum render_form form,
+                                    payload_cb done, void *arg);
+void payload_cancel(struct payload_job **j);
+
+/* ---- writing ----------------------------------------------------------- */
+
+/* How far dot-stuffing is; both true at the begin of a content. */
+struct payload_lines {
+	bool line_start; /* a dot now must be doubled */
+	bool cr;         /* the last octet was CR */
+};
+
+void payload_lines_init(struct payload_lines *l);
+
+/* Writes a piece, without copying what is long. stuff: DATA (RFC 5321 section
+ * 4.5.2); false: BDAT. Returns the octets given to io. hold is referenced as
+ * long as io needs the octets. */
+uint64_t payload_write(struct io *io, struct payload *hold, const char *data,
+                       size_t len, bool stuff, struct payload_lines *lines);
+
+/* The whole of a content that is not streamed. For DATA with the final dot,
+ * after a line end when the content has none. */
+uint64_t payload_write_all(struct io *io, struct payload *c, bool stuff);
+
+/* The end of DATA: [CRLF] "." CRLF. */
+uint64_t payload_write_dot(struct io *io, const struct payload_lines *lines);
+
+/* ---- streaming ---------------------------------------------------------- */
+
+/* Reads one piece after the other; the owner asks for the next when it has
+ * sent the last. got: false when reading failed, *e says why. */
+struct payload_stream;
+typedef void (*payload_piece_cb)(void *arg, const char *data, size_t len,
+                                 const struct err *e);
+struct payload_stream *payload_stream_new(const struct payload_options *o,
+                                          struct payload *c,
+                                          payload_piece_cb got, void *arg);
+/* The piece must be with the kernel, or be given up. */
+void payload_stream_next(struct payload_stream *s);
+bool payload_stream_at_end(const struct payload_stream *s);
+void payload_stream_free(struct payload_stream **s);
+
+#endif

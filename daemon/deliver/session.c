@@ -1,0 +1,443 @@
+/*
+ * A client session: from the race of connections to QUIT. Its states, its
+ * deadline, and what the connection tells. One host, one connection, many
+ * messages; it never reconnects, its destination begins another.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "daemon/deliver/connect.h"
+#include "daemon/deliver/session_private.h"
+#include "daemon/net/io.h"
+
+#define QUIT_LINGER_MS 2000
+
+/* ---- states ------------------------------------------------------------------ */
+
+#define BIT(state) (1u << (state))
+
+static const struct {
+	const char *phrase;
+	enum smtp_stage stage; /* when no command is awaited */
+	unsigned from;         /* states that it may follow */
+} states[] = {
+	[SESSION_CONNECTING] = { "connecting", STAGE_CONNECT, 0 },
+	[SESSION_GREETING] = { "waiting for the greeting", STAGE_GREETING,
+	                       BIT(SESSION_CONNECTING) },
+	[SESSION_EHLO] = { "sending EHLO", STAGE_EHLO,
+	                   BIT(SESSION_GREETING) | BIT(SESSION_HANDSHAKE) },
+	[SESSION_HELO] = { "sending HELO", STAGE_EHLO, BIT(SESSION_EHLO) },
+	[SESSION_STARTTLS] = { "sending STARTTLS", STAGE_STARTTLS,
+	                       BIT(SESSION_EHLO) },
+	[SESSION_HANDSHAKE] = { "negotiating TLS", STAGE_HANDSHAKE,
+	                        BIT(SESSION_STARTTLS) },
+	[SESSION_READY] = { "ready", STAGE_RSET,
+	                    BIT(SESSION_EHLO) | BIT(SESSION_HELO) |
+	                            BIT(SESSION_STARTTLS) },
+	[SESSION_ENDED] = { "ended", STAGE_QUIT, BIT(SESSION_ENDED) - 1 },
+};
+
+_Static_assert(sizeof(states) / sizeof(states[0]) == SESSION_ENDED + 1,
+               "a row for each state");
+
+void
+session_set_state(struct session *s, enum session_state state)
+{
+	struct log_line l;
+
+	if ((states[state].from & BIT(s->state)) == 0) {
+		abort(); /* a transition that nobody thought of */
+	}
+	s->state = state;
+	if (!log_enabled(LOG_LEVEL_DEBUG)) {
+		return;
+	}
+	log_begin(&l, LOG_LEVEL_DEBUG, "session");
+	log_str(&l, "host", s->host->target.host);
+	log_str(&l, "state", states[state].phrase);
+	log_end(&l);
+}
+
+/* ---- ending ------------------------------------------------------------------- */
+
+static void
+reap(struct task *t)
+{
+	struct session *s =
+		(struct session *)((char *)t - offsetof(struct session, reap));
+
+	host_unref(&s->host);
+	snapshot_unref(&s->snapshot);
+	free(s->ring);
+	free(s);
+}
+
+void
+session_end(struct session *s)
+{
+	struct destination *d = s->destination;
+
+	if (s->state == SESSION_ENDED) {
+		return;
+	}
+	session_set_state(s, SESSION_ENDED);
+	TAILQ_REMOVE(&d->sessions, s, entry);
+	d->sessions_n--;
+	if (!s->was_ready) {
+		d->starting_n--;
+	}
+	if (s->in_ready) {
+		TAILQ_REMOVE(&d->ready, s, ready_entry);
+		s->in_ready = false;
+	}
+	connect_cancel(&s->race);
+	if (s->io != NULL) {
+		d->deliverer->counters.connections--;
+	}
+	io_free(&s->io); /* before the buffers that it may refer to */
+	payload_stream_free(&s->stream);
+	s->reap.run = reap;
+	reactor_defer(d->deliverer->o.reactor, &s->reap);
+	deliverer_update_idle(d);
+}
+
+static void
+end_and_pump(struct session *s)
+{
+	struct destination *d = s->destination;
+
+	session_end(s);
+	destination_pump(d);
+	deliverer_update_idle(d);
+}
+
+static void
+log_failure(const struct session *s, const struct smtp_status *status)
+{
+	struct log_line l;
+
+	if (!log_enabled(LOG_LEVEL_DEBUG)) {
+		return;
+	}
+	log_begin(&l, LOG_LEVEL_DEBUG, "session_failed");
+	log_str(&l, "host", s->host->target.host);
+	log_str(&l, "while", smtp_stage_phrase(status->stage));
+	log_str(&l, "reply", status->text);
+	log_end(&l);
+}
+
+void
+session_fail(struct session *s, const struct smtp_status *status)
+{
+	struct destination *d = s->destination;
+
+	log_failure(s, status);
+	if (s->was_ready) {
+		session_break_transactions(s, status);
+		end_and_pump(s);
+		return;
+	}
+	if (status->stage == STAGE_HANDSHAKE) {
+		destination_tls_failed(d, s->host, status);
+	} else {
+		destination_host_failed(d, s->host, status);
+	}
+	end_and_pump(s);
+}
+
+void
+session_fail_local(struct session *s, enum status_source source,
+                   const char *why)
+{
+	struct smtp_status status;
+	enum smtp_stage stage = s->state == SESSION_READY
+	                                ? session_stage(s)
+	                                : states[s->state].stage;
+
+	smtp_status_set(&status, source, stage, 451, "4.4.2", "%s while %s",
+	                why, smtp_stage_phrase(stage));
+	status.nothing_sent = true; /* transactions know better */
+	session_fail(s, &status);
+}
+
+void
+session_abort(struct session *s)
+{
+	session_requeue_transactions(s);
+	session_end(s);
+}
+
+static void
+quit(struct session *s)
+{
+	session_quit(s);
+	s->destination->deliverer->counters.connections--;
+	io_finish(&s->io, QUIT_LINGER_MS);
+	end_and_pump(s);
+}
+
+void
+session_retire(struct session *s)
+{
+	s->retiring = true;
+	session_settle(s);
+}
+
+/* ---- what the connection tells ------------------------------------------------- */
+
+static void
+take_line(struct session *s)
+{
+	bool hello = s->state == SESSION_EHLO;
+
+	if (hello && s->reply.lines > 1 && s->reply.code / 100 == 2) {
+		ehlo_add_line(&s->ehlo, s->reply.line, s->reply.line_len);
+	}
+}
+
+static size_t
+on_input(void *arg, const char *data, size_t len)
+{
+	struct session *s = arg;
+	size_t used = 0;
+
+	while (used < len) {
+		size_t n;
+		enum reply_result r =
+			reply_parse(&s->reply, data + used, len - used, &n);
+		used += n;
+		if (r == REPLY_MORE) {
+			break;
+		}
+		if (r == REPLY_ERROR) {
+			session_fail_local(s, STATUS_PROTOCOL, s->reply.error);
+			return len;
+		}
+		take_line(s);
+		if (r == REPLY_LINE) {
+			continue;
+		}
+		if (!session_on_reply(s, len - used)) {
+			return len;
+		}
+		if (s->state == SESSION_HANDSHAKE) {
+			return len; /* nothing is left: checked */
+		}
+	}
+	session_send(s);
+	session_settle(s);
+	if (s->state == SESSION_READY && s->destination->waiting_n > 0) {
+		destination_pump(s->destination);
+	}
+	return used;
+}
+
+static void
+on_lost(struct session *s, const char *why)
+{
+	bool tls = s->state == SESSION_HANDSHAKE;
+
+	if (s->state == SESSION_READY && s->transactions_n == 0) {
+		end_and_pump(s); /* idle: the peer may end it any time */
+		return;
+	}
+	session_fail_local(s, tls ? STATUS_TLS : STATUS_LOST, why);
+}
+
+static void
+on_event(void *arg, enum io_event what)
+{
+	struct session *s = arg;
+
+	switch (what) {
+	case IO_TIMEOUT:
+		if (s->state == SESSION_READY && s->transactions_n == 0 &&
+		    s->head == s->tail) {
+			quit(s);
+			return;
+		}
+		on_lost(s, "timed out");
+		return;
+	case IO_EOF:
+		on_lost(s, "the peer closed the connection");
+		return;
+	case IO_ERROR:
+		on_lost(s, io_error_text(s->io));
+		return;
+	case IO_DRAINED:
+		session_on_drained(s);
+		return;
+	case IO_TLS_READY:
+		tls_facts_get(io_ssl(s->io), &s->tls);
+		session_set_state(s, SESSION_EHLO);
+		session_queue(s, COMMAND_EHLO, NULL, 0);
+		session_send(s);
+		session_settle(s);
+		return;
+	case IO_CONNECTED:
+		return;
+	}
+}
+
+static const struct io_handler handler = {
+	.on_input = on_input,
+	.on_event = on_event,
+};
+
+/* ---- beginning ------------------------------------------------------------------- */
+
+static void
+on_connected(void *arg, struct io *io, const struct net_endpoint *peer,
+             const struct smtp_status *status)
+{
+	struct session *s = arg;
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	s->race = NULL;
+	if (io == NULL) {
+		session_fail(s, status);
+		return;
+	}
+	s->io = io;
+	s->destination->deliverer->counters.connections++;
+	s->peer = *peer;
+	if (getsockname(io_fd(io), (struct sockaddr *)&ss, &len) == 0) {
+		(void)net_endpoint_from_sockaddr(
+			(struct sockaddr *)&ss,
+			&s->local); /* stays unset: it is for the log */
+	}
+	io_set_handler(io, &handler, s);
+	session_set_state(s, SESSION_GREETING);
+	session_queue(s, COMMAND_GREETING, NULL, 0);
+	session_send(s);
+	session_settle(s);
+}
+
+void
+session_start(struct destination *d, struct host *h)
+{
+	struct reactor *reactor = d->deliverer->o.reactor;
+	struct session *s = mem_alloc(sizeof(*s));
+
+	s->destination = d;
+	s->host = host_ref(h);
+	s->snapshot = snapshot_ref(reactor_snapshot(reactor));
+	s->clear_text = h->clear_until_ms > reactor_now_ms(reactor);
+	s->depth = 1;
+	TAILQ_INIT(&s->transactions);
+	reply_init(&s->reply);
+	TAILQ_INSERT_TAIL(&d->sessions, s, entry);
+	d->sessions_n++;
+	d->starting_n++;
+
+	const struct conf *conf = s->snapshot->conf;
+	struct connect_options o = {
+		.reactor = reactor,
+		.addrs = h->target.addrs,
+		.addrs_n = h->target.addrs_n,
+		.port = h->target.port,
+		.sources = conf->gateway.egress,
+		.sources_n = conf->gateway.egress_n,
+		.timeout_ms = conf->delivery.connect_timeout_ms,
+	};
+	s->race = connect_start(&o, on_connected, s);
+	deliverer_update_idle(d);
+}
+
+void
+session_start_tls(struct session *s)
+{
+	struct ssl_st *ssl = tls_client_new(
+		&s->snapshot->tls, s->host->target.host, &s->host->tls);
+
+	session_set_state(s, SESSION_HANDSHAKE);
+	io_start_tls(s->io, ssl, false);
+	io_deadline(s->io, s->snapshot->conf->delivery.command_timeout_ms);
+}
+
+void
+session_ready(struct session *s)
+{
+	const struct conf_delivery *conf = &s->snapshot->conf->delivery;
+
+	session_set_state(s, SESSION_READY);
+	s->recipients_max = conf->recipients_per_message;
+	if (s->ehlo.rcpt_max > 0 && s->ehlo.rcpt_max < s->recipients_max) {
+		s->recipients_max = s->ehlo.rcpt_max; /* RFC 9422 */
+	}
+	s->messages_max = conf->messages_per_connection;
+	if (s->ehlo.mail_max > 0 && s->ehlo.mail_max < s->messages_max) {
+		s->messages_max = s->ehlo.mail_max;
+	}
+	s->was_ready = true;
+	s->destination->starting_n--;
+	destination_session_ready(s->destination, s->host);
+}
+
+/* ---- between two steps ------------------------------------------------------------- */
+
+void
+session_settle(struct session *s)
+{
+	struct destination *d = s->destination;
+
+	if (s->state == SESSION_ENDED || s->in_feed) {
+		return;
+	}
+	if (s->begun_n >= s->messages_max && s->state == SESSION_READY) {
+		s->retiring = true;
+	}
+	bool free = s->transactions_n == 0 && s->head == s->tail;
+	if (s->state == SESSION_READY && s->retiring && free) {
+		quit(s);
+		return;
+	}
+	bool room = session_has_room(s);
+	if (room && !s->in_ready) {
+		TAILQ_INSERT_HEAD(&d->ready, s, ready_entry);
+	} else if (!room && s->in_ready) {
+		TAILQ_REMOVE(&d->ready, s, ready_entry);
+	}
+	s->in_ready = room;
+	if (s->state != SESSION_HANDSHAKE && s->io != NULL) {
+		io_deadline(s->io, session_timeout(s));
+	}
+}
+
+struct session *
+session_next(const struct session *s)
+{
+	return TAILQ_NEXT(s, entry);
+}
+
+bool
+session_content_sent(const struct session *s, const struct transaction *t)
+{
+	if (t->end_octet == 0 || s->io == NULL) {
+		return false;
+	}
+	return s->output - io_output_len(s->io) >= t->end_octet;
+}
+
+void
+session_facts(const struct session *s, struct delivery *dl,
+              struct deliver_result *r)
+{
+	size_t len = strlen(s->host->target.host);
+
+	if (len >= sizeof(r->host)) {
+		len = sizeof(r->host) - 1;
+	}
+	memcpy(r->host, s->host->target.host, len);
+	r->host[len] = '\0';
+	r->peer = s->peer;
+	r->local = s->local;
+	dl->job->tls = s->tls;
+	r->relayed_without_dsn = r->action == OUTCOME_DELIVERED &&
+	                         (s->ehlo.flags & EHLO_DSN) == 0;
+}

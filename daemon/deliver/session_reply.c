@@ -1,0 +1,463 @@
+/*
+ * What the replies mean for the session and its transactions. What a status
+ * means for mail is said by policy/outcome.h alone: here it is only brought to
+ * the recipients that it concerns.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/deliver/session_private.h"
+#include "store/envelope.h"
+
+#define DEPTH_MAX    8 /* transactions at once on one connection */
+#define REQUEUES_MAX 3 /* of one delivery without fault of its own */
+#define TRIES_MAX    5 /* hosts that fail one delivery in one attempt */
+#define RELEASED     UINT32_MAX
+
+static void
+reply_status(const struct session *s, enum command_kind kind,
+             struct smtp_status *status)
+{
+	const struct reply *r = &s->reply;
+
+	smtp_status_set(status, STATUS_REPLY, session_stage_of(kind), r->code,
+	                r->enhanced, "%s", r->text);
+}
+
+static bool
+fail_reply(struct session *s, enum command_kind kind)
+{
+	struct smtp_status status;
+
+	if (s->reply.code < 400) {
+		session_fail_local(s, STATUS_PROTOCOL,
+		                   "a reply that does not fit the command");
+		return false;
+	}
+	reply_status(s, kind, &status);
+	session_fail(s, &status);
+	return false;
+}
+
+/* ---- fates of recipients ------------------------------------------------- */
+
+static void
+release(struct transaction *t, uint32_t n)
+{
+	t->recipients[n] = RELEASED;
+	t->open_n--;
+	if (t->open_n == 0) {
+		t->delivery = NULL;
+	}
+}
+
+/* Back among those that wait for a transaction. */
+static void
+wait_again(struct session *s, struct transaction *t, uint32_t n)
+{
+	struct delivery *dl = t->delivery;
+
+	dl->fates[t->recipients[n]] = FATE_WAITING;
+	destination_requeue(s->destination, dl);
+	release(t, n);
+}
+
+static void
+decide(struct session *s, struct transaction *t, uint32_t n,
+       const struct smtp_status *status)
+{
+	struct delivery *dl = t->delivery;
+	uint32_t i = t->recipients[n];
+
+	release(t, n);
+	delivery_decide(dl, i, outcome_decide(status).action, status, s);
+}
+
+static void
+decide_all(struct session *s, struct transaction *t,
+           const struct smtp_status *status)
+{
+	for (uint32_t n = 0; n < t->recipients_n; n++) {
+		if (t->recipients[n] != RELEASED) {
+			decide(s, t, n, status);
+		}
+	}
+}
+
+static void
+requeue_all(struct session *s, struct transaction *t)
+{
+	for (uint32_t n = 0; n < t->recipients_n; n++) {
+		if (t->recipients[n] != RELEASED) {
+			wait_again(s, t, n);
+		}
+	}
+}
+
+static void
+end_transaction(struct session *s, struct transaction *t)
+{
+	TAILQ_REMOVE(&s->transactions, t, entry);
+	s->transactions_n--;
+	s->outstanding -= t->len;
+	s->done_n++;
+	payload_unref(&t->payload);
+	free(t);
+}
+
+/* ---- a session that breaks ------------------------------------------------ */
+
+/* The one that the peer was busy with. */
+static void
+break_first(struct session *s, struct transaction *t,
+            const struct smtp_status *status)
+{
+	struct smtp_status st = *status;
+	struct delivery *dl = t->delivery;
+
+	bool sent = session_content_sent(s, t);
+	st.nothing_sent = !sent || st.source == STATUS_REPLY;
+	if (sent && st.source != STATUS_REPLY) {
+		st.stage = STAGE_DOT; /* may have arrived (A3.22) */
+	}
+	struct outcome o = outcome_decide(&st);
+	bool idle_loss = !t->answered && s->done_n > 0;
+	if (idle_loss && dl != NULL && dl->requeues < REQUEUES_MAX) {
+		/* The peer ended a connection that was kept for reuse. */
+		dl->requeues++;
+		requeue_all(s, t);
+		return;
+	}
+	if (o.action == OUTCOME_NEXT_HOST) {
+		destination_host_failed(s->destination, s->host, &st);
+		if (dl != NULL && dl->tries < TRIES_MAX) {
+			dl->tries++;
+			requeue_all(s, t);
+			return;
+		}
+	}
+	if (dl != NULL) {
+		decide_all(s, t, &st);
+	}
+}
+
+static void
+break_follower(struct session *s, struct transaction *t,
+               const struct smtp_status *status)
+{
+	struct delivery *dl = t->delivery;
+	struct smtp_status st = *status;
+
+	if (dl == NULL) {
+		return;
+	}
+	if (dl->requeues < REQUEUES_MAX) {
+		dl->requeues++;
+		requeue_all(s, t);
+		return;
+	}
+	st.nothing_sent = !session_content_sent(s, t);
+	if (!st.nothing_sent && st.source != STATUS_REPLY) {
+		st.stage = STAGE_DOT;
+	}
+	decide_all(s, t, &st);
+}
+
+void
+session_break_transactions(struct session *s, const struct smtp_status *status)
+{
+	/* Backwards, so that they stand in order at the list's head. */
+	struct transaction *t = TAILQ_LAST(&s->transactions, transaction_list);
+
+	while (t != NULL) {
+		if (t == TAILQ_FIRST(&s->transactions)) {
+			break_first(s, t, status);
+		} else {
+			break_follower(s, t, status);
+		}
+		end_transaction(s, t);
+		t = TAILQ_LAST(&s->transactions, transaction_list);
+	}
+}
+
+void
+session_requeue_transactions(struct session *s)
+{
+	struct transaction *t = TAILQ_LAST(&s->transactions, transaction_list);
+
+	while (t != NULL) {
+		requeue_all(s, t);
+		end_transaction(s, t);
+		t = TAILQ_LAST(&s->transactions, transaction_list);
+	}
+}
+
+/* ---- opening --------------------------------------------------------------- */
+
+static bool
+on_greeting(struct session *s)
+{
+	if (s->reply.code / 100 != 2) {
+		return fail_reply(s, COMMAND_GREETING);
+	}
+	session_set_state(s, SESSION_EHLO);
+	session_queue(s, COMMAND_EHLO, NULL, 0);
+	return true;
+}
+
+static bool
+on_ehlo(struct session *s)
+{
+	unsigned class = s->reply.code / 100;
+
+	if (class == 5) {
+		ehlo_clear(&s->ehlo);
+		session_set_state(s, SESSION_HELO);
+		session_queue(s, COMMAND_HELO, NULL, 0); /* C38 */
+		return true;
+	}
+	if (class != 2) {
+		return fail_reply(s, COMMAND_EHLO);
+	}
+	if ((s->ehlo.flags & EHLO_STARTTLS) != 0 && !s->tls.active &&
+	    !s->clear_text) {
+		session_set_state(s, SESSION_STARTTLS);
+		session_queue(s, COMMAND_STARTTLS, NULL, 0);
+		return true;
+	}
+	session_ready(s);
+	return true;
+}
+
+static bool
+on_helo(struct session *s)
+{
+	if (s->reply.code / 100 != 2) {
+		return fail_reply(s, COMMAND_HELO);
+	}
+	session_ready(s);
+	return true;
+}
+
+static bool
+on_starttls(struct session *s, size_t input_left)
+{
+	unsigned class = s->reply.code / 100;
+
+	if (s->reply.code == 421 || class == 3) {
+		return fail_reply(s, COMMAND_STARTTLS);
+	}
+	if (class != 2) {
+		session_ready(s); /* opportunistic: on in clear (RFC 3207) */
+		return true;
+	}
+	if (input_left > 0) {
+		/* It would be read as if it had come by TLS (B06). */
+		session_fail_local(s, STATUS_PROTOCOL,
+		                   "octets behind the reply to STARTTLS");
+		return false;
+	}
+	ehlo_clear(&s->ehlo); /* RFC 3207 section 4.2, B07 */
+	session_start_tls(s);
+	return true;
+}
+
+/* ---- transactions ------------------------------------------------------------ */
+
+/* Nobody is left in the transaction: in lock-step what was not sent need not
+ * be; when the content waits for the last reply, it does not go. */
+static void
+cut(struct session *s, struct transaction *t)
+{
+	bool unsent = s->sent != s->tail;
+
+	if (t->open_n > 0) {
+		return;
+	}
+	if (unsent || (t->late && t->replies_n == t->recipients_n)) {
+		s->tail = s->sent;
+		s->dirty = true;
+		end_transaction(s, t);
+	}
+}
+
+/* A reply that is about the host: everything here ends. */
+static bool
+is_host_failure(const struct smtp_status *status)
+{
+	struct outcome o = outcome_decide(status);
+
+	return o.action == OUTCOME_NEXT_HOST && o.scope == OUTCOME_HOST;
+}
+
+static bool
+on_mail(struct session *s, struct transaction *t)
+{
+	struct smtp_status status;
+
+	if (s->reply.code / 100 == 2) {
+		t->answered = true;
+		return true;
+	}
+	reply_status(s, COMMAND_MAIL, &status);
+	if (s->reply.code < 400 || is_host_failure(&status)) {
+		return fail_reply(s, COMMAND_MAIL);
+	}
+	t->answered = true;
+	struct delivery *dl = t->delivery;
+	if (s->reply.code == 503 && s->dirty && dl->requeues < REQUEUES_MAX) {
+		/* Sent before the peer said that the transaction before it
+		 * failed: RFC 3030 section 2 wants RSET between. */
+		dl->requeues++;
+		requeue_all(s, t);
+	} else {
+		decide_all(s, t, &status);
+	}
+	cut(s, t);
+	return true;
+}
+
+/* The content of a late one is sent only once somebody is known to take it. */
+static void
+after_rcpt(struct session *s, struct transaction *t)
+{
+	if (t->open_n == 0) {
+		cut(s, t);
+	} else if (t->late && t->replies_n == t->recipients_n) {
+		session_queue(s, COMMAND_BDAT, t, 0);
+	}
+}
+
+static bool
+on_rcpt(struct session *s, struct transaction *t, uint32_t n)
+{
+	struct smtp_status status;
+	bool mine = t->recipients[n] != RELEASED;
+
+	t->answered = true;
+	t->replies_n++;
+	if (s->reply.code / 100 == 2) {
+		if (mine) {
+			t->delivery->fates[t->recipients[n]] = FATE_ACCEPTED;
+			t->accepted_n++;
+		}
+		after_rcpt(s, t);
+		return true;
+	}
+	reply_status(s, COMMAND_RCPT, &status);
+	if (s->reply.code < 400 || is_host_failure(&status)) {
+		return fail_reply(s, COMMAND_RCPT);
+	}
+	bool full = s->reply.code == 452 || s->reply.code == 552;
+	if (mine && full && t->accepted_n > 0 &&
+	    outcome_decide(&status).action == OUTCOME_RETRY) {
+		/* RFC 5321 section 4.5.3.1.10: the rest goes in another
+		 * transaction, at once. */
+		if (t->accepted_n < s->recipients_max) {
+			s->recipients_max = t->accepted_n;
+		}
+		wait_again(s, t, n);
+	} else if (mine) {
+		decide(s, t, n, &status);
+	}
+	after_rcpt(s, t);
+	return true;
+}
+
+static bool
+on_data(struct session *s, struct transaction *t)
+{
+	struct smtp_status status;
+
+	t->answered = true;
+	if (s->reply.code / 100 == 3) {
+		session_queue(s, COMMAND_DOT, t, 0);
+		return true;
+	}
+	reply_status(s, COMMAND_DATA, &status);
+	if (s->reply.code < 400 || is_host_failure(&status)) {
+		return fail_reply(s, COMMAND_DATA);
+	}
+	decide_all(s, t, &status);
+	s->dirty = true;
+	end_transaction(s, t);
+	return true;
+}
+
+static bool
+on_content(struct session *s, struct transaction *t, enum command_kind kind)
+{
+	struct smtp_status status;
+	bool good = s->reply.code / 100 == 2;
+	bool whole = session_content_sent(s, t);
+
+	t->answered = true;
+	reply_status(s, kind, &status);
+	if (s->reply.code < 400 && (!good || !whole)) {
+		session_fail_local(
+			s, STATUS_PROTOCOL,
+			good ? "accepted before the content was sent"
+			     : "a reply that does not fit the content");
+		return false;
+	}
+	status.nothing_sent = !whole;
+	if (is_host_failure(&status)) {
+		return fail_reply(s, kind);
+	}
+	decide_all(s, t, &status);
+	if (good) {
+		s->depth = s->depth * 2 < DEPTH_MAX ? s->depth * 2 : DEPTH_MAX;
+	} else if (kind == COMMAND_BDAT) {
+		s->dirty = true;
+	}
+	end_transaction(s, t);
+	if (!whole) {
+		/* Refused half-way: what is left cannot be taken back. */
+		session_fail(s, &status);
+		return false;
+	}
+	return true;
+}
+
+static bool
+on_rset(struct session *s)
+{
+	if (s->reply.code / 100 != 2) {
+		return fail_reply(s, COMMAND_RSET);
+	}
+	return true;
+}
+
+bool
+session_on_reply(struct session *s, size_t input_left)
+{
+	if (s->head == s->sent) {
+		/* Nothing was asked: 421 before the peer closes, or worse. */
+		session_fail_local(s, STATUS_PROTOCOL, "an unexpected reply");
+		return false;
+	}
+	struct command c = s->ring[s->head & (s->ring_size - 1)];
+	s->head++;
+	switch (c.kind) {
+	case COMMAND_GREETING:
+		return on_greeting(s);
+	case COMMAND_EHLO:
+		return on_ehlo(s);
+	case COMMAND_HELO:
+		return on_helo(s);
+	case COMMAND_STARTTLS:
+		return on_starttls(s, input_left);
+	case COMMAND_MAIL:
+		return on_mail(s, c.transaction);
+	case COMMAND_RCPT:
+		return on_rcpt(s, c.transaction, c.index);
+	case COMMAND_DATA:
+		return on_data(s, c.transaction);
+	case COMMAND_DOT:
+	case COMMAND_BDAT:
+		return on_content(s, c.transaction, c.kind);
+	case COMMAND_RSET:
+		return on_rset(s);
+	}
+	return true;
+}

@@ -1,0 +1,347 @@
+/*
+ * Content commands and what happens at the end of data: the header is held to
+ * the rules, the message is made durable, and only then comes 250. Octets
+ * behind the final dot wait until that answer is given. A refused message
+ * leaves nothing behind.
+ */
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "daemon/net/io.h"
+#include "daemon/receive/session_private.h"
+#include "daemon/receive/upload.h"
+#include "mime/header.h"
+#include "policy/admission.h"
+#include "store/envelope.h"
+
+/* ---- the end of data -------------------------------------------------- */
+
+static void
+log_accepted(const struct session *s, const struct envelope *env, uint64_t size)
+{
+	struct log_line l;
+
+	if (!log_enabled(LOG_LEVEL_INFO)) {
+		return;
+	}
+	log_begin(&l, LOG_LEVEL_INFO, "accepted");
+	log_id(&l, "qid", env->id);
+	log_id(&l, "sid", s->id);
+	log_str(&l, "client", s->client_text);
+	log_str(&l, "helo", s->helo);
+	log_str(&l, "from", env->sender);
+	log_int(&l, "nrcpt", env->recipients_n);
+	log_int(&l, "size", (int64_t)size);
+	log_str(&l, "tls", s->tls.active ? s->tls.version : NULL);
+	log_str(&l, "proto",
+	        trace_protocol(s, (env->flags & ENVELOPE_SMTPUTF8) != 0));
+	log_str(&l, "user", s->user);
+	log_end(&l);
+}
+
+/* The transaction is over, whatever became of it. */
+static void
+finish(struct session *s)
+{
+	session_reset(s);
+	session_set_state(s, SESSION_COMMAND);
+}
+
+static void
+refuse(struct session *s, unsigned code, const char *enhanced, const char *text,
+       const char *reason)
+{
+	reply_log_refused(s, reason, code, NULL);
+	reply_id(s, code, enhanced, text);
+	finish(s);
+}
+
+static void
+on_submitted(struct queue_submission *sub)
+{
+	struct session *s = sub->owner;
+	struct content *c = &s->tx.content;
+	struct envelope *env = s->tx.env;
+
+	switch (sub->result) {
+	case QUEUE_OK:
+		s->messages++;
+		s->idle = 0;
+		log_accepted(s, env, c->trace_len + c->decoder.size);
+		reply_id(s, 250, "2.0.0", "Ok: queued");
+		break;
+	case QUEUE_FULL:
+		reply_log_refused(s, "disk_full", 452, NULL);
+		reply_id(s, 452, "4.3.1", "No space for the message now");
+		break;
+	case QUEUE_FAILED:
+		reply_log_refused(s, "store", 451, NULL);
+		reply_id(s, 451, "4.3.0", "The message cannot be stored now");
+		break;
+	}
+	finish(s);
+	if (s->io == NULL) {
+		session_close(s, false);
+		return;
+	}
+	session_continue(s);
+}
+
+static void
+fill_envelope(struct session *s)
+{
+	struct transaction *tx = &s->tx;
+	struct envelope *env = tx->env;
+	unsigned notes = tx->content.decoder.notes;
+
+	envelope_set_recipients(env, tx->rcpts_n);
+	env->recipients_total = tx->rcpts_n;
+	for (uint32_t i = 0; i < tx->rcpts_n; i++) {
+		const struct pending_rcpt *p = &tx->rcpts[i];
+		struct recipient *r = &env->recipients[i];
+
+		r->index = i;
+		r->address = p->address;
+		r->domain = p->domain;
+		r->orcpt = p->orcpt;
+		r->route = p->route;
+		r->notify = p->notify;
+		r->direction = p->direction;
+		r->state = RECIPIENT_QUEUED;
+	}
+	env->receipt = arena_strdup(env->arena, trace_receipt(s));
+	env->flags |=
+		((notes & DECODER_DOTS) != 0 ? ENVELOPE_DOTS : 0U) |
+		((notes & DECODER_8BIT_BODY) != 0 ? ENVELOPE_8BIT_BODY : 0U) |
+		((notes & DECODER_8BIT_HEADER) != 0 ? ENVELOPE_8BIT_HEADER
+	                                            : 0U) |
+		((notes & DECODER_LONG_LINES) != 0 ? ENVELOPE_LONG_LINES : 0U);
+}
+
+/* The queue is given a reference of its own; ours stays for the log. */
+static void
+submit(struct session *s)
+{
+	struct transaction *tx = &s->tx;
+
+	fill_envelope(s);
+	s->submission = (struct queue_submission){
+		.env = envelope_ref(tx->env),
+		.reactor = s->receiver->o.reactor,
+		.done = on_submitted,
+		.owner = s,
+	};
+	session_set_state(s, SESSION_COMMIT);
+	session_arm(s);
+	s->receiver->ops->submit(s->receiver->o.queue, &s->submission);
+}
+
+void
+session_uploaded(struct session *s)
+{
+	struct content *c = &s->tx.content;
+
+	if (c->fault.code != 0) {
+		refuse(s, c->fault.code, c->fault.enhanced, c->fault.text,
+		       c->reason);
+		session_continue(s);
+		return;
+	}
+	if (upload_state(c->upload) != UPLOAD_FINISHED) {
+		return;
+	}
+	s->tx.env->content = upload_take(c->upload);
+	submit(s);
+}
+
+/* Dooms a message whose header breaks a rule. */
+static void
+check_header(struct session *s)
+{
+	const struct conf *conf = session_conf(s);
+	struct admission_answer a = { 0 };
+	size_t len = 0;
+	const char *header = content_header(s, &len);
+
+	if (len > conf->limits.header_size) {
+		content_doom(s, 552, "5.3.4", "The header is too large",
+		             "header_size");
+		return;
+	}
+	if (header_count(header, len, "Received") > conf->limits.hops) {
+		content_doom(s, 554, "5.4.6", "The message is going in circles",
+		             "loop");
+		return;
+	}
+	if (!s->tx.need_internal_from) {
+		return;
+	}
+	admission_header_from(conf, header, len, &a);
+	if (a.code != 0) {
+		content_doom(s, a.code, a.enhanced, a.text,
+		             admission_reason_word(a.reason));
+	}
+}
+
+/* All of the content is here. */
+static void
+end_of_data(struct session *s)
+{
+	struct transaction *tx = &s->tx;
+	struct content *c = &tx->content;
+
+	if (c->fault.code == 0) {
+		check_header(s);
+	}
+	if (c->fault.code != 0) {
+		refuse(s, c->fault.code, c->fault.enhanced, c->fault.text,
+		       c->reason);
+		return;
+	}
+	if (c->mode == CONTENT_STREAM) {
+		session_set_state(s, SESSION_UPLOAD);
+		upload_finish(c->upload);
+		return;
+	}
+	content_settle(s);
+	tx->env->hot = c->hot;
+	tx->env->hot_len = c->len;
+	tx->env->content.len = c->len;
+	c->hot = NULL;
+	submit(s);
+}
+
+/* ---- DATA ------------------------------------------------------------- */
+
+void
+session_data(struct session *s, const struct command_line *l, size_t rest)
+{
+	struct transaction *tx = &s->tx;
+
+	if (l->args_len != 0) {
+		reply_bad(s, 501, "5.5.4", "DATA takes no argument");
+	} else if (!tx->open) {
+		reply_bad(s, 503, "5.5.1", "Send MAIL first");
+	} else if (tx->chunked) {
+		reply_bad(s, 503, "5.5.1", "BDAT was used already");
+	} else if (tx->rcpts_n == 0) {
+		reply_bad(s, 554, "5.5.1", "No valid recipients");
+	} else {
+		content_begin(s, false);
+		session_set_state(s, SESSION_DATA);
+		reply_line(s, "354 End data with <CR><LF>.<CR><LF>\r\n");
+		return;
+	}
+	/* A client that did not wait has sent content: it must not be read as
+	 * commands (RFC 2920 section 3.1, checklist B11). */
+	if (rest > 0) {
+		reply_log_refused(s, "data_input", 421, NULL);
+		session_end(s, "4.5.0", "Input stands behind a refused DATA");
+	}
+}
+
+size_t
+session_data_input(struct session *s, const char *data, size_t len)
+{
+	size_t used = content_feed(s, data, len);
+
+	if (s->tx.content.decoder.state == DECODER_DONE) {
+		end_of_data(s);
+	}
+	return used;
+}
+
+/* ---- BDAT (RFC 3030) -------------------------------------------------- */
+
+static void
+chunk_refuse(struct session *s, unsigned code, const char *text)
+{
+	s->chunk_fault.code = (uint16_t)code;
+	s->chunk_fault.enhanced = "5.5.1";
+	s->chunk_fault.text = text;
+}
+
+static void
+end_chunk(struct session *s)
+{
+	struct content *c = &s->tx.content;
+
+	if (s->chunk_fault.code != 0) {
+		reply_fault(s, &s->chunk_fault);
+		session_reset(s);
+		s->bdat_dead = true;
+		session_set_state(s, SESSION_COMMAND);
+		return;
+	}
+	if (s->chunk_last) {
+		content_end_chunks(s);
+		end_of_data(s);
+		return;
+	}
+	if (c->fault.code != 0) {
+		refuse(s, c->fault.code, c->fault.enhanced, c->fault.text,
+		       c->reason);
+		s->bdat_dead = true;
+		return;
+	}
+	if (s->chunk_size == 0) {
+		s->idle++;
+	}
+	reply_line(s, "250 2.0.0 Chunk ok\r\n");
+	session_set_state(s, SESSION_COMMAND);
+}
+
+void
+session_bdat(struct session *s, const struct command_line *l)
+{
+	struct transaction *tx = &s->tx;
+	struct command_fault f = { 0 };
+
+	if (command_parse_bdat(l->args, l->args_len, &s->chunk_size,
+	                       &s->chunk_last, &f) == -1) {
+		/* Nobody knows how many octets are no commands now. */
+		reply_fault(s, &f);
+		session_end(s, "4.5.0", "The rest cannot be understood");
+		return;
+	}
+	s->chunk_left = s->chunk_size;
+	s->chunk_fault = (struct command_fault){ 0 };
+	if (s->bdat_dead) {
+		chunk_refuse(s, 503, "The transaction has failed; send MAIL");
+	} else if (!tx->open) {
+		chunk_refuse(s, 503, "Send MAIL first");
+	} else if (tx->rcpts_n == 0) {
+		chunk_refuse(s, 554, "No valid recipients");
+	} else if (!tx->chunked) {
+		tx->chunked = true;
+		content_begin(s, true);
+	}
+	if (s->chunk_fault.code != 0 && tx->content.mode == CONTENT_NONE) {
+		tx->content.until_ms =
+			reactor_now_ms(s->receiver->o.reactor) +
+			session_conf(s)->limits.transaction_timeout_ms;
+	}
+	session_set_state(s, SESSION_BDAT);
+	if (s->chunk_left == 0) {
+		end_chunk(s);
+	}
+}
+
+size_t
+session_bdat_input(struct session *s, const char *data, size_t len)
+{
+	size_t used;
+
+	if (len > s->chunk_left) {
+		len = (size_t)s->chunk_left;
+	}
+	used = s->chunk_fault.code != 0 ? len : content_feed(s, data, len);
+	s->chunk_left -= used;
+	if (s->chunk_left == 0) {
+		end_chunk(s);
+	}
+	return used;
+}

@@ -1,0 +1,296 @@
+/*
+ * Decoders of quoted-printable and base64. They never fail on bad input: they
+ * pass on what a lenient reader would see and count what was wrong, so that a
+ * caller can refuse to edit such a part.
+ */
+#include "mime/encode.h"
+
+#include <string.h>
+
+void
+decode_qp_init(struct decode_qp *q, struct buf *out)
+{
+	memset(q, 0, sizeof(*q));
+	q->out = out;
+}
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9') {
+		return c - '0';
+	}
+	if (c >= 'A' && c <= 'F') {
+		return c - 'A' + 10;
+	}
+	if (c >= 'a' && c <= 'f') {
+		return c - 'a' + 10;
+	}
+	return -1;
+}
+
+static int
+put_blanks(struct decode_qp *q)
+{
+	unsigned n = q->n_blanks;
+
+	q->n_blanks = 0;
+	return n == 0 ? 0 : buf_append(q->out, q->blanks, n);
+}
+
+static int
+put_held(struct decode_qp *q, const char *held, size_t len)
+{
+	if (put_blanks(q) == -1) {
+		return -1;
+	}
+	return buf_append(q->out, held, len);
+}
+
+static int
+on_text(struct decode_qp *q, char c)
+{
+	if (c == ' ' || c == '\t') {
+		if (q->n_blanks == ENCODE_BLANKS_MAX) {
+			q->errors++;
+			if (put_blanks(q) == -1) {
+				return -1;
+			}
+		}
+		q->blanks[q->n_blanks++] = c;
+		return 0;
+	}
+	if (c == '\r') {
+		q->state = ENCODE_QP_CR;
+		return 0;
+	}
+	if (c == '\n') {
+		q->n_blanks = 0;
+		return buf_append(q->out, "\n", 1);
+	}
+	if (c == '=') {
+		q->state = ENCODE_QP_EQUALS;
+		return put_blanks(q);
+	}
+	if (c < 32 || c == 127) {
+		q->errors++;
+	}
+	return put_held(q, &c, 1);
+}
+
+/* Behind "=", perhaps blanks: only a line end makes it a soft break. */
+static int
+on_soft(struct decode_qp *q, char c)
+{
+	if (c == '\n') {
+		q->n_blanks = 0;
+		q->state = ENCODE_QP_TEXT;
+		return 0;
+	}
+	if (q->state != ENCODE_QP_SOFT_CR) {
+		if (c == '\r') {
+			q->state = ENCODE_QP_SOFT_CR;
+			return 0;
+		}
+		if ((c == ' ' || c == '\t') &&
+		    q->n_blanks < ENCODE_BLANKS_MAX) {
+			q->state = ENCODE_QP_SOFT;
+			q->blanks[q->n_blanks++] = c;
+			return 0;
+		}
+	}
+	q->errors++;
+	if (buf_append(q->out, "=", 1) == -1 || put_blanks(q) == -1) {
+		return -1;
+	}
+	if (q->state == ENCODE_QP_SOFT_CR &&
+	    buf_append(q->out, "\r", 1) == -1) {
+		return -1;
+	}
+	q->state = ENCODE_QP_TEXT;
+	return on_text(q, c);
+}
+
+static int
+on_hex(struct decode_qp *q, char c)
+{
+	char held[2] = { '=', q->digit };
+	char octet;
+
+	q->state = ENCODE_QP_TEXT;
+	if (hex_value(c) == -1) {
+		q->errors++;
+		if (buf_append(q->out, held, 2) == -1) {
+			return -1;
+		}
+		return on_text(q, c);
+	}
+	octet = (char)(hex_value(q->digit) * 16 + hex_value(c));
+	return buf_append(q->out, &octet, 1);
+}
+
+static int
+on_octet(struct decode_qp *q, char c)
+{
+	switch (q->state) {
+	case ENCODE_QP_TEXT:
+		return on_text(q, c);
+	case ENCODE_QP_CR:
+		q->state = ENCODE_QP_TEXT;
+		if (c == '\n') {
+			q->n_blanks = 0;
+			return buf_append(q->out, "\r\n", 2);
+		}
+		q->errors++;
+		if (put_held(q, "\r", 1) == -1) {
+			return -1;
+		}
+		return on_text(q, c);
+	case ENCODE_QP_EQUALS:
+		if (hex_value(c) != -1) {
+			q->digit = c;
+			q->state = ENCODE_QP_HEX;
+			return 0;
+		}
+		return on_soft(q, c);
+	case ENCODE_QP_HEX:
+		return on_hex(q, c);
+	case ENCODE_QP_SOFT:
+	case ENCODE_QP_SOFT_CR:
+		return on_soft(q, c);
+	}
+	return -1;
+}
+
+int
+decode_qp_update(struct decode_qp *q, const char *data, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len) {
+		size_t run = 0;
+
+		while (q->state == ENCODE_QP_TEXT && i + run < len &&
+		       data[i + run] > 32 && data[i + run] < 127 &&
+		       data[i + run] != '=') {
+			run++;
+		}
+		if (run > 0) {
+			if (put_held(q, data + i, run) == -1) {
+				return -1;
+			}
+			i += run;
+			continue;
+		}
+		if (on_octet(q, data[i]) == -1) {
+			return -1;
+		}
+		i++;
+	}
+	return 0;
+}
+
+int
+decode_qp_finish(struct decode_qp *q)
+{
+	enum encode_qp_state state = q->state;
+	char held[2] = { '=', q->digit };
+
+	q->state = ENCODE_QP_TEXT;
+	switch (state) {
+	case ENCODE_QP_TEXT:
+		q->n_blanks = 0;
+		return 0;
+	case ENCODE_QP_CR:
+		q->errors++;
+		return put_held(q, "\r", 1);
+	case ENCODE_QP_HEX:
+		q->errors++;
+		return buf_append(q->out, held, 2);
+	case ENCODE_QP_EQUALS:
+	case ENCODE_QP_SOFT:
+	case ENCODE_QP_SOFT_CR:
+		/* A soft break that ends the part: its line end went to the
+		 * boundary. */
+		q->n_blanks = 0;
+		return 0;
+	}
+	return -1;
+}
+
+void
+decode_base64_init(struct decode_base64 *b, struct buf *out)
+{
+	memset(b, 0, sizeof(*b));
+	b->out = out;
+}
+
+static int
+base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z') {
+		return c - 'A';
+	}
+	if (c >= 'a' && c <= 'z') {
+		return c - 'a' + 26;
+	}
+	if (c >= '0' && c <= '9') {
+		return c - '0' + 52;
+	}
+	if (c == '+') {
+		return 62;
+	}
+	return c == '/' ? 63 : -1;
+}
+
+int
+decode_base64_update(struct decode_base64 *b, const char *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		char c = data[i];
+		int value = base64_value(c);
+		char octet;
+
+		if (c == '\r' || c == '\n' || c == ' ' || c == '\t') {
+			continue;
+		}
+		if (c == '=') {
+			/* Only "x=" of the last two of a group is padding. */
+			if (b->n_digits + b->n_pad >= 4 || b->n_digits < 2) {
+				b->errors++;
+			} else {
+				b->n_pad++;
+			}
+			continue;
+		}
+		if (value == -1 || b->n_pad > 0) {
+			b->errors++;
+			continue;
+		}
+		b->n_digits = b->n_digits % 4 + 1;
+		b->bits = (b->bits << 6 | (unsigned)value) & 0xffffff;
+		b->n_bits += 6;
+		if (b->n_bits < 8) {
+			continue;
+		}
+		b->n_bits -= 8;
+		octet = (char)(b->bits >> b->n_bits & 0xff);
+		if (buf_append(b->out, &octet, 1) == -1) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int
+decode_base64_finish(struct decode_base64 *b)
+{
+	/* A group of one digit holds no octet; bits left over must be zero. */
+	if (b->n_digits % 4 == 1 || (b->bits & ((1UL << b->n_bits) - 1)) != 0) {
+		b->errors++;
+	}
+	if (b->n_pad > 0 && b->n_digits + b->n_pad != 4) {
+		b->errors++;
+	}
+	return 0;
+}

@@ -1,0 +1,118 @@
+#ifndef SORTIE_STORE_ENVELOPE_H
+#define SORTIE_STORE_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A message as the queue knows it: envelope (RFC 5321 section 2.3.1),
+ * recipients with their decisions and state, and where its content is.
+ *
+ * Shared by reference count between threads. Written by one owner at a time:
+ * the receiving session until store_submit, the committer until done, after
+ * that the fields are constant; a recipient's state belongs to the delivery
+ * job that holds it.
+ */
+
+struct arena;
+
+enum envelope_flag {
+	ENVELOPE_SMTPUTF8 = 1,  /* MAIL had SMTPUTF8 (RFC 6531) */
+	ENVELOPE_8BITMIME = 2,  /* MAIL had BODY=8BITMIME (RFC 6152) */
+	ENVELOPE_8BIT_BODY = 4, /* the body has octets above 127 */
+	ENVELOPE_8BIT_HEADER = 8,
+	ENVELOPE_LONG_LINES = 16, /* a line over 998 octets */
+	ENVELOPE_REPORT = 32,     /* a DSN of our own */
+	ENVELOPE_RET_FULL = 64,   /* RET (RFC 3461 4.3); neither: not given */
+	ENVELOPE_RET_HDRS = 128,
+	ENVELOPE_DOTS = 256, /* some line begins with a dot: must be stuffed */
+};
+
+enum notify_flag { /* NOTIFY (RFC 3461 4.1); 0: not given */
+	NOTIFY_NEVER = 1,
+	NOTIFY_SUCCESS = 2,
+	NOTIFY_FAILURE = 4,
+	NOTIFY_DELAY = 8,
+};
+
+enum recipient_state {
+	RECIPIENT_QUEUED = 0,
+	RECIPIENT_DEFERRED,
+	RECIPIENT_HELD,
+	RECIPIENT_DELIVERED, /* this and below are final */
+	RECIPIENT_BOUNCED,
+	RECIPIENT_EXPIRED,
+	RECIPIENT_DELETED,
+};
+
+enum direction { /* the verdict of admission */
+	DIRECTION_OUTBOUND = 0,
+	DIRECTION_INBOUND,
+	DIRECTION_INTERNAL,
+};
+
+struct recipient {
+	uint32_t index; /* within the message, from 0; its key in the store */
+	const char *address;     /* as given at RCPT */
+	const char *domain;      /* normalised; what is looked up for MX */
+	const char *orcpt;       /* as given: "rfc822;xtext"; NULL when not */
+	const char *route;       /* name of the route; NULL: by MX */
+	const char *decision;    /* JSON; NULL while no policy has an effect */
+	uint8_t notify;          /* enum notify_flag */
+	uint8_t direction;       /* enum direction */
+	uint8_t state;           /* enum recipient_state */
+	bool warned;             /* a delay DSN went out */
+	uint32_t attempts;       /* attempts made so far */
+	int64_t next_attempt_ms; /* wall; for RECIPIENT_DEFERRED */
+	const char *last_reply;  /* NULL, or why it waits; safe text */
+};
+
+struct content_ref {
+	uint64_t segment; /* file number; 0: nowhere yet */
+	uint64_t offset;  /* of the first content octet */
+	uint64_t len;     /* octets, our Received field included */
+};
+
+struct envelope {
+	_Atomic unsigned refs;
+	struct arena *arena; /* owns every string and the recipients */
+	uint64_t id;
+	int64_t received_ms; /* wall */
+	const char *sender;  /* reverse-path without brackets; "" is null */
+	const char *envid;   /* as given (xtext); NULL when not */
+	const char *receipt; /* JSON: client, HELO, TLS, user; for tracking */
+	unsigned flags;      /* enum envelope_flag */
+	struct recipient *recipients;
+	uint32_t recipients_n;     /* in the array; a page may load a part */
+	uint32_t recipients_total; /* of the message as accepted */
+	struct content_ref content;
+	/* The content in memory (malloc'ed), CRLF line ends, not dot-stuffed,
+	 * hot_len == content.len; NULL: read it from the content log. */
+	char *hot;
+	size_t hot_len;
+	/* The last unref calls it before memory goes: gives budgets back. */
+	void (*on_free)(struct envelope *env);
+	void *on_free_arg;
+};
+
+/* One reference, an arena of its own, no recipients. */
+struct envelope *envelope_new(uint64_t id);
+struct envelope *envelope_ref(struct envelope *env);
+void envelope_unref(struct envelope **env);
+
+/* Allocates the recipients array (zeroed) in the arena. */
+void envelope_set_recipients(struct envelope *env, uint32_t n);
+
+/* Frees the content in memory before the last unref. */
+void envelope_drop_hot(struct envelope *env);
+
+static inline bool
+recipient_is_final(const struct recipient *r)
+{
+	return r->state >= RECIPIENT_DELIVERED;
+}
+
+const char *recipient_state_word(enum recipient_state s); /* "queued", ... */
+
+#endif

@@ -1,0 +1,378 @@
+"""The gateways that are compared, each as a throw-away in a folder of its own.
+
+All relay from a loopback port to the sink, log to a file and keep their queue
+on the same file system. Every process is ended through the one that was
+started.
+"""
+
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from measure import Group
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
+PEERS = os.path.join(ROOT, "build", "peers")
+READY_S = 20
+STOP_S = 30
+SINK_ADDRESS = "127.63.0.1"
+GATEWAY_ADDRESS = "127.0.0.2"
+
+
+class Unavailable(Exception):
+    """A contender cannot run this scenario; the text says why."""
+
+
+def write(path, text, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+    os.chmod(path, mode)
+
+
+def destination_address(i):
+    """The sink's address for domain d<i>.bench.test (sink --addresses)."""
+    return f"127.64.{i // 250}.{i % 250 + 1}"
+
+
+class Contender:
+    """start() leaves it ready for mail on self.address:self.port."""
+
+    name = ""
+    durable = ""
+    address = "127.0.0.1"
+    rest_s = 0.3  # between the warm-up and the measured load
+
+    def __init__(self, folder, port, sink_port, tls=None, domains=1):
+        self.folder = folder
+        self.port = port
+        self.sink_port = sink_port
+        self.tls = tls  # folder with ca.pem gateway.pem gateway.key, or None
+        self.domains = domains
+        self.process = None
+        self.group = None
+        self.log = None
+
+    def configure(self):
+        raise NotImplementedError
+
+    def command(self):
+        raise NotImplementedError
+
+    def start(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
+        self.configure()
+        self.group = Group(self.name)
+        self.log = open(os.path.join(self.folder, "log"), "ab")
+        self.process = subprocess.Popen(
+            self.command(), stdin=subprocess.DEVNULL, stdout=self.log,
+            stderr=self.log, start_new_session=True,
+            preexec_fn=self.group.join)
+        self.group.root_pid = self.process.pid
+        deadline = time.monotonic() + READY_S
+        while not self.ready():
+            if self.process.poll() is not None or \
+                    time.monotonic() > deadline:
+                tail = self.log_tail()
+                self.stop()
+                raise RuntimeError(f"{self.name} does not start:\n{tail}")
+            time.sleep(0.05)
+
+    def log_tail(self):
+        with open(os.path.join(self.folder, "log"), "rb") as f:
+            return f.read()[-2000:].decode(errors="replace")
+
+    def ready(self):
+        try:
+            with socket.create_connection((self.address, self.port),
+                                          timeout=10) as s:
+                greeting = s.recv(200)
+                s.sendall(b"QUIT\r\n")
+                return greeting.startswith(b"220")
+        except OSError:
+            return False
+
+    def stop(self):
+        """Returns the exit status; a process that will not end is killed."""
+        status = None
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.terminate()
+            try:
+                status = self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                status = self.process.wait()
+            self.process = None
+        if self.group is not None:
+            for pid in self.group.pids() if self.group.path else []:
+                try:
+                    os.kill(pid, signal.SIGKILL)  # of our own group only
+                except ProcessLookupError:
+                    pass
+            self.group.close()
+            self.group = None
+        if self.log is not None:
+            self.log.close()
+            self.log = None
+        return status
+
+
+MASTER_CF = """\
+{port} inet n - n - 300 smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - 200 smtp
+relay unix - - n - 200 smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+tlsproxy unix - - n - 0 tlsproxy
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+# Tuned as a relay: nothing slows clients down, connections are reused, no DNS.
+MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {folder}/spool
+data_directory = {folder}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+meta_directory = /etc/postfix
+mail_owner = postfix
+setgid_group = postdrop
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = postfix.bench.test
+mydestination =
+local_recipient_maps =
+alias_maps =
+alias_database =
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_recipient_restrictions =
+relayhost = [{sink}]:{sink_port}
+maillog_file = {folder}/maillog
+maillog_file_prefixes = {folder}
+message_size_limit = 209715200
+default_process_limit = 300
+in_flow_delay = 0
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+smtpd_client_event_limit_exceptions = 127.0.0.0/8
+smtpd_error_sleep_time = 0
+smtpd_soft_error_limit = 1000
+max_use = 10000
+smtp_dns_support_level = disabled
+smtp_connection_cache_on_demand = yes
+smtp_connection_cache_destinations = [{sink}]:{sink_port}
+smtp_connection_cache_time_limit = 10s
+smtp_connection_reuse_time_limit = 300s
+initial_destination_concurrency = 20
+default_destination_concurrency_limit = 50
+smtp_destination_concurrency_limit = 50
+qmgr_message_active_limit = 20000
+smtp_tls_security_level = {smtp_tls}
+smtpd_tls_security_level = {smtpd_tls}
+"""
+
+MAIN_CF_TLS = """\
+smtpd_tls_cert_file = {tls}/gateway.pem
+smtpd_tls_key_file = {tls}/gateway.key
+smtp_tls_CAfile = {tls}/ca.pem
+smtp_tls_session_cache_database = btree:{folder}/data/smtp_scache
+smtpd_tls_session_cache_database = btree:{folder}/data/smtpd_scache
+smtp_tls_connection_reuse = yes
+"""
+
+
+class Postfix(Contender):
+    name = "postfix"
+    durable = "fsync of every queue file"
+
+    def configure(self):
+        if shutil.which("postfix", path="/usr/sbin:/sbin:/usr/bin") is None:
+            raise Unavailable("the package postfix is not installed")
+        user = pwd.getpwnam("postfix")
+        conf = os.path.join(self.folder, "conf")
+        text = MAIN_CF + (MAIN_CF_TLS if self.tls else "")
+        write(conf + "/main.cf", text.format(
+            folder=self.folder, sink=SINK_ADDRESS, sink_port=self.sink_port,
+            tls=self.tls, smtp_tls="encrypt" if self.tls else "none",
+            smtpd_tls="may" if self.tls else "none"))
+        write(conf + "/master.cf", MASTER_CF.format(port=self.port))
+        os.makedirs(self.folder + "/data", 0o700)
+        os.chown(self.folder + "/data", user.pw_uid, user.pw_gid)
+        os.makedirs(self.folder + "/spool")
+
+    def command(self):
+        return ["/usr/sbin/postfix", "-c", self.folder + "/conf", "start-fg"]
+
+
+SMTPD_CONF = """\
+queue ttl 1h
+smtp max-message-size 200M
+smtp limit max-mails 100000
+mta limit max-conn-per-host 20
+mta limit max-conn-per-route 20
+mta limit max-conn-per-source 20
+mta limit max-conn-per-connector 20
+mta limit max-conn-per-relay 20
+mta limit max-conn-per-domain 20
+mta limit conn-delay-host 0
+mta limit conn-delay-route 0
+mta limit conn-delay-source 0
+mta limit conn-delay-connector 0
+mta limit conn-delay-relay 0
+mta limit conn-delay-domain 0
+mta limit reconn-delay-route 0
+mta limit session-transaction-delay 0
+mta limit session-keepalive 0
+mta limit task-hiwat 1000
+mta limit task-lowat 500
+mta limit task-release 500
+mta limit max-failures-per-session 1000
+scheduler limit max-inflight 20000
+listen on 127.0.0.1 port {port} hostname opensmtpd.bench.test
+action "out" relay host "smtp://{sink}:{sink_port}"
+match from any for any action "out"
+"""
+
+# Its queue, run and chroot paths are compiled in: they are bound to private
+# folders in a mount namespace of its own, with users that exist there only.
+SMTPD_START = """\
+set -e
+mount --make-rprivate /
+mount --bind "$1/etc/passwd" /etc/passwd
+mount --bind "$1/etc/group" /etc/group
+mount --bind "$1/etc/resolv.conf" /etc/resolv.conf
+mount --bind "$1/spool" /var/spool
+mount --bind "$1/run" /run
+mount --bind "$1/lib" /var/lib
+exec "$2" -d -f "$1/etc/smtpd.conf"
+"""
+
+
+class Opensmtpd(Contender):
+    name = "opensmtpd"
+    durable = "none: it never syncs"
+    rest_s = 12  # a route that has just gone idle is not used again for 10 s
+
+    def configure(self):
+        binary = self.binary()
+        if not os.path.exists(binary):
+            raise Unavailable("opensmtpd is not unpacked in build/peers")
+        if self.tls:
+            raise Unavailable("its 6.8 cannot take STARTTLS with OpenSSL 3")
+        etc = self.folder + "/etc"
+        write(etc + "/smtpd.conf", SMTPD_CONF.format(
+            port=self.port, sink=SINK_ADDRESS, sink_port=self.sink_port))
+        write(etc + "/resolv.conf", "lookup file\n")
+        with open("/etc/passwd", encoding="utf-8") as f:
+            passwd = [line for line in f if not line.startswith("opensmtp")]
+        with open("/etc/group", encoding="utf-8") as f:
+            group = [line for line in f if not line.startswith("opensmtp")]
+        for name, uid in (("opensmtpd", 64990), ("opensmtpq", 64991)):
+            passwd.append(f"{name}:x:{uid}:{uid}::/nonexistent:/bin/false\n")
+            group.append(f"{name}:x:{uid}:\n")
+        write(etc + "/passwd", "".join(passwd))
+        write(etc + "/group", "".join(group))
+        for d in ("spool", "run", "lib/opensmtpd/empty"):
+            os.makedirs(os.path.join(self.folder, d), 0o755)
+        spool = self.folder + "/spool/smtpd"
+        os.makedirs(spool, 0o711)
+        for d, uid, gid, mode in (
+                ("queue", 64991, 0, 0o700), ("corrupt", 64991, 0, 0o700),
+                ("incoming", 64991, 0, 0o700), ("purge", 64991, 0, 0o700),
+                ("temporary", 64991, 0, 0o700),
+                ("offline", 0, 64991, 0o770)):
+            os.mkdir(f"{spool}/{d}")
+            os.chown(f"{spool}/{d}", uid, gid)
+            os.chmod(f"{spool}/{d}", mode)
+
+    @staticmethod
+    def binary():
+        found = glob.glob(PEERS + "/opensmtpd/usr/sbin/smtpd")
+        return found[0] if found else PEERS + "/opensmtpd/usr/sbin/smtpd"
+
+    def command(self):
+        return ["unshare", "-m", "sh", "-c", SMTPD_START, "sh", self.folder,
+                self.binary()]
+
+
+SORTIE_CONF = """\
+gateway = {{
+    hostname = "gateway.bench.test";
+    listen = ( {{ address = "{address}:{port}"; }} );
+    state_dir = "{folder}/state";
+    api_socket = "{folder}/api.sock";
+{tls}}};
+limits = {{ connections = 5000; connections_per_client = 5000; }};
+resolver = {{ local_data = (
+{records}
+); }};
+delivery = {{ port = {sink_port}; forbidden_networks = ( ); }};
+authorized_outbound = ( {{ network = "127.0.0.0/8"; }} );
+internal_domains = ( {{ domain = "example.com"; }} );
+"""
+
+
+class Sortied(Contender):
+    name = "sortied"
+    durable = "group commit, synced before 250"
+    address = GATEWAY_ADDRESS
+
+    def configure(self):
+        if not os.path.exists(self.binary()):
+            raise Unavailable(f"{self.binary()} is not built")
+        names = [("bench.test", SINK_ADDRESS)] if self.domains == 1 else \
+            [(f"d{i}.bench.test", destination_address(i))
+             for i in range(self.domains)]
+        records = []
+        for domain, address in names:
+            records.append(f'"{domain}. 3600 IN MX 10 mx.{domain}."')
+            records.append(f'"mx.{domain}. 3600 IN A {address}"')
+        tls = "" if not self.tls else (
+            f'    certificate = "{self.tls}/gateway.pem";\n'
+            f'    key = "{self.tls}/gateway.key";\n'
+            f'    ca_file = "{self.tls}/ca.pem";\n')
+        os.makedirs(self.folder + "/state", 0o700)
+        write(self.folder + "/sortie.conf", SORTIE_CONF.format(
+            address=self.address, port=self.port, folder=self.folder,
+            sink_port=self.sink_port, tls=tls,
+            records=",\n".join("    " + r for r in records)))
+
+    @staticmethod
+    def binary():
+        return os.path.join(BUILD, "sortied")
+
+    def command(self):
+        return [self.binary(), "-c", self.folder + "/sortie.conf"]
+
+    def ready(self):
+        return "event=ready" in self.log_tail() and super().ready()
+
+
+CONTENDERS = {c.name: c for c in (Postfix, Opensmtpd, Sortied)}
