@@ -17,7 +17,7 @@
  * or decided, and when all are decided the job goes back.
  */
 
-struct session;
+struct smtp_client;
 struct maildir_batch;
 
 enum fate {
@@ -43,7 +43,7 @@ struct delivery {
 };
 
 TAILQ_HEAD(delivery_list, delivery);
-TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(smtp_client_list, smtp_client);
 
 struct host {          /* what is known of one host of a destination */
 	unsigned refs; /* the destination's and each session's */
@@ -66,8 +66,8 @@ struct destination {
 	struct delivery_list preparing;
 	unsigned preparing_n;
 
-	struct session_list sessions;
-	struct session_list ready; /* those that can take a transaction */
+	struct smtp_client_list sessions;
+	struct smtp_client_list ready; /* those that can take a transaction */
 	unsigned sessions_n;
 	unsigned starting_n;   /* sessions that are not ready yet */
 	unsigned allowed;      /* sessions, grows with success */
@@ -117,7 +117,7 @@ struct delivery *delivery_new(struct destination *d, struct deliver_job *job);
 void delivery_decide(struct delivery *dl, uint32_t i,
                      enum outcome_action action,
                      const struct smtp_status *status,
-                     const struct session *from);
+                     const struct smtp_client *from);
 /* All that waits; it leaves the destination's lists. */
 void delivery_decide_waiting(struct delivery *dl, enum outcome_action action,
                              const struct smtp_status *status);
@@ -171,18 +171,18 @@ void hosts_all_up(struct destination *d);
 struct host *host_ref(struct host *h);
 void host_unref(struct host **h);
 
-/* ---- session (client.c) --------------------------------------------------- */
+/* ---- smtp_client.c --------------------------------------------------- */
 
-struct session *session_next(const struct session *s);
-void session_start(struct destination *d, struct host *h);
+struct smtp_client *smtp_client_next(const struct smtp_client *s);
+void smtp_client_start(struct destination *d, struct host *h);
 /* Takes from the waiting list what it can. */
-void session_feed(struct session *s);
+void smtp_client_feed(struct smtp_client *s);
 /* QUIT when nothing is under way, after that otherwise. */
-void session_retire(struct session *s);
+void smtp_client_retire(struct smtp_client *s);
 /* At once; its deliveries go back to the waiting list. */
-void session_abort(struct session *s);
-void session_facts(const struct session *s, struct delivery *dl,
-                   struct deliver_result *r);
+void smtp_client_abort(struct smtp_client *s);
+void smtp_client_facts(const struct smtp_client *s, struct delivery *dl,
+                       struct deliver_result *r);
 
 /* ---- maildir.c ------------------------------------------------------------ */
 

@@ -106,12 +106,13 @@ settle(struct delivery *dl, uint32_t i, enum outcome_action action,
 
 void
 delivery_decide(struct delivery *dl, uint32_t i, enum outcome_action action,
-                const struct smtp_status *status, const struct session *from)
+                const struct smtp_status *status,
+                const struct smtp_client *from)
 {
 	struct deliver_result *r = settle(dl, i, action, status);
 
 	if (from != NULL) {
-		session_facts(from, dl, r);
+		smtp_client_facts(from, dl, r);
 	}
 	if (dl->open == 0) {
 		finish(dl);

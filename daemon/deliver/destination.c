@@ -304,7 +304,7 @@ begin_session(struct destination *d, int64_t now)
 	}
 	struct host *h = hosts_pick(d);
 	if (h != NULL) {
-		session_start(d, h);
+		smtp_client_start(d, h);
 		return;
 	}
 	if (d->sessions_n == 0) {
@@ -319,9 +319,9 @@ destination_pump(struct destination *d)
 		maildir_pump(d);
 		return;
 	}
-	struct session *s = TAILQ_FIRST(&d->ready);
+	struct smtp_client *s = TAILQ_FIRST(&d->ready);
 	while (d->waiting_n > 0 && s != NULL && !d->deliverer->draining) {
-		session_feed(s); /* leaves the list when it has no room */
+		smtp_client_feed(s); /* leaves the list when it has no room */
 		if (s == TAILQ_FIRST(&d->ready)) {
 			break; /* what is first must be prepared, no room */
 		}
@@ -347,12 +347,12 @@ destination_pump(struct destination *d)
 void
 destination_drain(struct destination *d)
 {
-	struct session *s = TAILQ_FIRST(&d->sessions);
+	struct smtp_client *s = TAILQ_FIRST(&d->sessions);
 
 	destination_postpone(d, &shutting_down, 0);
 	while (s != NULL) {
-		struct session *next = session_next(s);
-		session_retire(s);
+		struct smtp_client *next = smtp_client_next(s);
+		smtp_client_retire(s);
 		s = next;
 	}
 }
@@ -389,9 +389,9 @@ destination_free(struct destination **dp)
 		return;
 	}
 	*dp = NULL;
-	struct session *s = TAILQ_FIRST(&d->sessions);
+	struct smtp_client *s = TAILQ_FIRST(&d->sessions);
 	while (s != NULL) {
-		session_abort(s);
+		smtp_client_abort(s);
 		s = TAILQ_FIRST(&d->sessions);
 	}
 	maildir_abandon(d);

@@ -31,7 +31,13 @@ struct queue_options {
 	uint64_t hot_max;    /* octets of content in memory; 0: 16 MiB */
 };
 
+struct deliverer;
+
 struct queue *queue_new(const struct queue_options *o);
+/* Who delivers on reactor number index; before the reactors start. */
+void queue_set_deliverer(struct queue *q, unsigned index, struct deliverer *d);
+/* Begins paging, on the first reactor's thread or before it starts. */
+void queue_start(struct queue *q);
 /* Stops paging and handing out; deliveries under way go on. Any thread. */
 void queue_stop(struct queue *q);
 /* Recipients in memory; 0 means drained. Any thread. */
@@ -65,7 +71,7 @@ void queue_submit(struct queue *q, struct queue_submission *s);
 /* May a new transaction begin? false with the reply to give: 452 4.3.1 for a
  * full disk, 451 4.3.0 for an unhealthy store. Cheap, any thread. */
 bool queue_accepting(struct queue *q, unsigned *code_r, const char **enhanced_r,
-        const char **text_r);
+                     const char **text_r);
 
 /* Octets of content that sessions may still hold in memory: over the budget
  * long messages are streamed earlier. Any thread. */

@@ -235,12 +235,12 @@ SMTPD_CONF = """\
 queue ttl 1h
 smtp max-message-size 200M
 smtp limit max-mails 100000
-mta limit max-conn-per-host 20
-mta limit max-conn-per-route 20
-mta limit max-conn-per-source 20
-mta limit max-conn-per-connector 20
-mta limit max-conn-per-relay 20
-mta limit max-conn-per-domain 20
+mta limit max-conn-per-host 50
+mta limit max-conn-per-route 50
+mta limit max-conn-per-source 50
+mta limit max-conn-per-connector 50
+mta limit max-conn-per-relay 50
+mta limit max-conn-per-domain 50
 mta limit conn-delay-host 0
 mta limit conn-delay-route 0
 mta limit conn-delay-source 0

@@ -27,20 +27,20 @@ WARM = 200     # messages before the measured ones
 SCENARIOS = {
     "S1a": {"size": 4096, "connections": 20, "per": 1, "tls": False,
             "text": "plain, 4 KB, 20 connections, 1 message each",
-            "messages": {"direct": 80000, "postfix": 2500, "opensmtpd": 2500,
+            "messages": {"direct": 80000, "postfix": 2500, "opensmtpd": 4500,
                          "sortied": 40000}},
     "S1b": {"size": 4096, "connections": 20, "per": 100, "tls": False,
             "text": "plain, 4 KB, 20 connections, 100 messages each",
-            "messages": {"direct": 250000, "postfix": 3000, "opensmtpd": 3000,
+            "messages": {"direct": 250000, "postfix": 3000, "opensmtpd": 4500,
                          "sortied": 80000}},
     "S2b": {"size": 65536, "connections": 20, "per": 100, "tls": False,
             "text": "plain, 64 KB, 20 connections, 100 messages each",
-            "messages": {"direct": 150000, "postfix": 2000, "opensmtpd": 2500,
+            "messages": {"direct": 150000, "postfix": 2000, "opensmtpd": 4500,
                          "sortied": 20000}},
     "S3b": {"size": 4096, "connections": 20, "per": 100, "tls": True,
             "text": "STARTTLS in and out, P-256, 4 KB, 20 connections, "
                     "100 messages each",
-            "messages": {"direct": 100000, "postfix": 2500, "opensmtpd": 2500,
+            "messages": {"direct": 100000, "postfix": 2500, "opensmtpd": 4500,
                          "sortied": 60000}},
 }
 SPREADS = {  # gateway CPU per message against one size of the surroundings

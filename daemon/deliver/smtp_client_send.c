@@ -11,7 +11,7 @@
 
 #include "base/mem.h"
 #include "conf/conf.h"
-#include "daemon/deliver/session_private.h"
+#include "daemon/deliver/smtp_client_private.h"
 #include "daemon/net/io.h"
 #include "store/envelope.h"
 
@@ -44,13 +44,13 @@ _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == COMMAND_RSET + 1,
                "a row for each command");
 
 enum smtp_stage
-session_stage_of(enum command_kind kind)
+smtp_client_stage_of(enum command_kind kind)
 {
 	return kinds[kind].stage;
 }
 
 static const struct command *
-awaited(const struct session *s)
+awaited(const struct smtp_client *s)
 {
 	if (s->head == s->sent) {
 		return NULL;
@@ -59,7 +59,7 @@ awaited(const struct session *s)
 }
 
 enum smtp_stage
-session_stage(const struct session *s)
+smtp_client_stage(const struct smtp_client *s)
 {
 	const struct command *c = awaited(s);
 
@@ -74,7 +74,7 @@ session_stage(const struct session *s)
 }
 
 int64_t
-session_timeout(const struct session *s)
+smtp_client_timeout(const struct smtp_client *s)
 {
 	const struct conf_delivery *conf = &s->snapshot->conf->delivery;
 	const struct command *c = awaited(s);
@@ -91,7 +91,7 @@ session_timeout(const struct session *s)
 }
 
 static void
-grow_ring(struct session *s)
+grow_ring(struct smtp_client *s)
 {
 	uint32_t size = s->ring_size == 0 ? RING_FIRST : s->ring_size * 2;
 	struct command *ring =
@@ -106,8 +106,8 @@ grow_ring(struct session *s)
 }
 
 void
-session_queue(struct session *s, enum command_kind kind, struct transaction *t,
-              uint32_t index)
+smtp_client_queue(struct smtp_client *s, enum command_kind kind,
+                  struct transaction *t, uint32_t index)
 {
 	if (s->tail - s->head == s->ring_size) {
 		grow_ring(s);
@@ -122,7 +122,7 @@ session_queue(struct session *s, enum command_kind kind, struct transaction *t,
 /* ---- content ------------------------------------------------------------------- */
 
 static void
-content_finished(struct session *s, struct transaction *t)
+content_finished(struct smtp_client *s, struct transaction *t)
 {
 	if (!t->bdat) {
 		s->output += payload_write_dot(s->io, &s->lines);
@@ -131,7 +131,7 @@ content_finished(struct session *s, struct transaction *t)
 }
 
 static struct transaction *
-last_transaction(const struct session *s)
+last_transaction(const struct smtp_client *s)
 {
 	return TAILQ_LAST(&s->transactions, transaction_list);
 }
@@ -139,12 +139,12 @@ last_transaction(const struct session *s)
 static void
 on_piece(void *arg, const char *data, size_t len, const struct err *e)
 {
-	struct session *s = arg;
+	struct smtp_client *s = arg;
 	struct transaction *t = last_transaction(s);
 
 	if (data == NULL) {
 		/* Half a message must not look like a whole one. */
-		session_fail_local(s, STATUS_LOCAL, e->text);
+		smtp_client_fail_local(s, STATUS_LOCAL, e->text);
 		return;
 	}
 	s->output += payload_write(s->io, t->payload, data, len, !t->bdat,
@@ -153,26 +153,26 @@ on_piece(void *arg, const char *data, size_t len, const struct err *e)
 		content_finished(s, t);
 	}
 	io_drain(s->io);
-	session_settle(s);
+	smtp_client_settle(s);
 }
 
 void
-session_on_drained(struct session *s)
+smtp_client_on_drained(struct smtp_client *s)
 {
 	if (s->stream == NULL) {
 		return;
 	}
 	if (payload_stream_at_end(s->stream)) {
 		payload_stream_free(&s->stream);
-		session_send(s);
+		smtp_client_send(s);
 	} else {
 		payload_stream_next(s->stream);
 	}
-	session_settle(s);
+	smtp_client_settle(s);
 }
 
 static void
-begin_stream(struct session *s, struct transaction *t)
+begin_stream(struct smtp_client *s, struct transaction *t)
 {
 	const struct deliver_options *d = &s->destination->deliverer->o;
 	struct payload_options o = {
@@ -187,14 +187,14 @@ begin_stream(struct session *s, struct transaction *t)
 }
 
 static void
-emit(struct session *s, const char *text, size_t len)
+emit(struct smtp_client *s, const char *text, size_t len)
 {
 	io_write(s->io, text, len);
 	s->output += len;
 }
 
 static void
-send_content(struct session *s, struct transaction *t)
+send_content(struct smtp_client *s, struct transaction *t)
 {
 	char line[64];
 
@@ -252,7 +252,7 @@ add_text(struct line *l, const char *s)
 }
 
 static void
-send_mail(struct session *s, const struct transaction *t)
+send_mail(struct smtp_client *s, const struct transaction *t)
 {
 	const struct envelope *env = delivery_envelope(t->delivery);
 	unsigned hop = s->ehlo.flags;
@@ -311,7 +311,7 @@ add_notify(struct line *l, unsigned notify)
 }
 
 static void
-send_rcpt(struct session *s, const struct transaction *t, uint32_t n)
+send_rcpt(struct smtp_client *s, const struct transaction *t, uint32_t n)
 {
 	const struct recipient *r =
 		delivery_recipient(t->delivery, t->recipients[n]);
@@ -332,7 +332,7 @@ send_rcpt(struct session *s, const struct transaction *t, uint32_t n)
 }
 
 static void
-send_hello(struct session *s, const char *verb)
+send_hello(struct smtp_client *s, const char *verb)
 {
 	struct line l = { .len = 0 };
 
@@ -343,7 +343,7 @@ send_hello(struct session *s, const char *verb)
 }
 
 static void
-send_command(struct session *s, const struct command *c)
+send_command(struct smtp_client *s, const struct command *c)
 {
 	switch (c->kind) {
 	case COMMAND_GREETING:
@@ -377,7 +377,7 @@ send_command(struct session *s, const struct command *c)
 }
 
 void
-session_send(struct session *s)
+smtp_client_send(struct smtp_client *s)
 {
 	bool pipelining = (s->ehlo.flags & EHLO_PIPELINING) != 0;
 
@@ -392,7 +392,7 @@ session_send(struct session *s)
 }
 
 void
-session_quit(struct session *s)
+smtp_client_quit(struct smtp_client *s)
 {
 	emit(s, "QUIT\r\n", 6);
 }
@@ -400,9 +400,9 @@ session_quit(struct session *s)
 /* ---- transactions ------------------------------------------------------------------- */
 
 bool
-session_has_room(const struct session *s)
+smtp_client_has_room(const struct smtp_client *s)
 {
-	if (s->state != SESSION_READY || s->retiring || s->stream != NULL) {
+	if (s->state != SMTP_CLIENT_READY || s->retiring || s->stream != NULL) {
 		return false;
 	}
 	if (s->transactions_n == 0) {
@@ -416,7 +416,8 @@ session_has_room(const struct session *s)
 
 /* Those of the delivery that wait and may go there. */
 static void
-take_recipients(struct session *s, struct delivery *dl, struct transaction *t)
+take_recipients(struct smtp_client *s, struct delivery *dl,
+                struct transaction *t)
 {
 	uint32_t n = dl->job->positions_n;
 	struct smtp_status status;
@@ -443,7 +444,7 @@ take_recipients(struct session *s, struct delivery *dl, struct transaction *t)
 }
 
 static struct transaction *
-make_transaction(struct session *s, struct delivery *dl, struct payload *p)
+make_transaction(struct smtp_client *s, struct delivery *dl, struct payload *p)
 {
 	uint32_t max = dl->job->positions_n;
 
@@ -468,7 +469,7 @@ make_transaction(struct session *s, struct delivery *dl, struct payload *p)
 }
 
 static void
-queue_transaction(struct session *s, struct transaction *t)
+queue_transaction(struct smtp_client *s, struct transaction *t)
 {
 	TAILQ_INSERT_TAIL(&s->transactions, t, entry);
 	s->transactions_n++;
@@ -477,16 +478,16 @@ queue_transaction(struct session *s, struct transaction *t)
 	s->destination->deliverer->counters.attempts++;
 	if (s->dirty && s->transactions_n == 1) {
 		s->dirty = false;
-		session_queue(s, COMMAND_RSET, NULL, 0);
+		smtp_client_queue(s, COMMAND_RSET, NULL, 0);
 	}
-	session_queue(s, COMMAND_MAIL, t, 0);
+	smtp_client_queue(s, COMMAND_MAIL, t, 0);
 	for (uint32_t n = 0; n < t->recipients_n; n++) {
-		session_queue(s, COMMAND_RCPT, t, n);
+		smtp_client_queue(s, COMMAND_RCPT, t, n);
 	}
 	if (!t->bdat) {
-		session_queue(s, COMMAND_DATA, t, 0);
+		smtp_client_queue(s, COMMAND_DATA, t, 0);
 	} else if (!t->late) {
-		session_queue(s, COMMAND_BDAT, t, 0);
+		smtp_client_queue(s, COMMAND_BDAT, t, 0);
 	}
 }
 
@@ -514,7 +515,7 @@ is_unprepared(const struct delivery *dl, enum render_form form)
 
 /* false: nothing more can be begun now. */
 static bool
-begin(struct session *s, struct delivery *dl)
+begin(struct smtp_client *s, struct delivery *dl)
 {
 	const struct envelope *env = delivery_envelope(dl);
 	enum render_form form = render_form(env, &s->ehlo);
@@ -533,13 +534,13 @@ begin(struct session *s, struct delivery *dl)
 	struct transaction *t = make_transaction(s, dl, p);
 	if (t != NULL) {
 		queue_transaction(s, t);
-		session_send(s);
+		smtp_client_send(s);
 	}
 	return true;
 }
 
 void
-session_feed(struct session *s)
+smtp_client_feed(struct smtp_client *s)
 {
 	struct delivery_list *waiting = &s->destination->waiting;
 
@@ -547,11 +548,11 @@ session_feed(struct session *s)
 		return;
 	}
 	s->in_feed = true;
-	while (!TAILQ_EMPTY(waiting) && session_has_room(s)) {
+	while (!TAILQ_EMPTY(waiting) && smtp_client_has_room(s)) {
 		if (!begin(s, TAILQ_FIRST(waiting))) {
 			break;
 		}
 	}
 	s->in_feed = false;
-	session_settle(s);
+	smtp_client_settle(s);
 }

@@ -1,13 +1,13 @@
-#ifndef SORTIE_DAEMON_DELIVER_SESSION_PRIVATE_H
-#define SORTIE_DAEMON_DELIVER_SESSION_PRIVATE_H
+#ifndef SORTIE_DAEMON_DELIVER_SMTP_CLIENT_PRIVATE_H
+#define SORTIE_DAEMON_DELIVER_SMTP_CLIENT_PRIVATE_H
 
 #include "daemon/deliver/deliver_private.h"
 #include "daemon/deliver/ehlo.h"
 #include "daemon/deliver/reply.h"
 
 /*
- * Inside a client session: session.c (life, states, events), session_reply.c
- * (what an answer means), session_send.c (commands and transactions).
+ * Inside a client session: smtp_client.c (life, states, events), smtp_client_reply.c
+ * (what an answer means), smtp_client_send.c (commands and transactions).
  *
  * Every command is an entry of one ring: [head, sent) wait for their reply,
  * [sent, tail) are still to be sent. Lock-step is the same with one entry in
@@ -17,15 +17,15 @@
 struct connect;
 struct io;
 
-enum session_state {
-	SESSION_CONNECTING = 0,
-	SESSION_GREETING,
-	SESSION_EHLO,
-	SESSION_HELO,
-	SESSION_STARTTLS,
-	SESSION_HANDSHAKE,
-	SESSION_READY,
-	SESSION_ENDED,
+enum smtp_client_state {
+	SMTP_CLIENT_CONNECTING = 0,
+	SMTP_CLIENT_GREETING,
+	SMTP_CLIENT_EHLO,
+	SMTP_CLIENT_HELO,
+	SMTP_CLIENT_STARTTLS,
+	SMTP_CLIENT_HANDSHAKE,
+	SMTP_CLIENT_READY,
+	SMTP_CLIENT_ENDED,
 };
 
 enum command_kind {
@@ -66,15 +66,15 @@ struct transaction {
 
 TAILQ_HEAD(transaction_list, transaction);
 
-struct session {
-	TAILQ_ENTRY(session) entry;
-	TAILQ_ENTRY(session) ready_entry;
+struct smtp_client {
+	TAILQ_ENTRY(smtp_client) entry;
+	TAILQ_ENTRY(smtp_client) ready_entry;
 	struct destination *destination;
 	struct host *host;         /* a reference */
 	struct snapshot *snapshot; /* a reference */
 	struct connect *race;
 	struct io *io;
-	enum session_state state;
+	enum smtp_client_state state;
 	bool was_ready;  /* counted as such by the destination */
 	bool in_ready;   /* in its list */
 	bool clear_text; /* no STARTTLS: its TLS is broken */
@@ -108,40 +108,42 @@ struct session {
 	struct payload_lines lines;
 };
 
-/* session.c */
-void session_set_state(struct session *s, enum session_state state);
+/* smtp_client.c */
+void smtp_client_set_state(struct smtp_client *s, enum smtp_client_state state);
 /* What is under way failed for that reason. Ends the session. */
-void session_fail(struct session *s, const struct smtp_status *status);
-void session_fail_local(struct session *s, enum status_source source,
-                        const char *why);
-void session_end(struct session *s); /* nothing is under way */
-void session_start_tls(struct session *s);
-void session_ready(struct session *s);
+void smtp_client_fail(struct smtp_client *s, const struct smtp_status *status);
+void smtp_client_fail_local(struct smtp_client *s, enum status_source source,
+                            const char *why);
+void smtp_client_end(struct smtp_client *s); /* nothing is under way */
+void smtp_client_start_tls(struct smtp_client *s);
+void smtp_client_ready(struct smtp_client *s);
 /* After the ring or the transactions changed: deadline, ready list, QUIT. */
-void session_settle(struct session *s);
+void smtp_client_settle(struct smtp_client *s);
 /* Can it begin a transaction? */
-bool session_has_room(const struct session *s);
+bool smtp_client_has_room(const struct smtp_client *s);
 /* Was the last octet of the content given to the kernel? */
-bool session_content_sent(const struct session *s, const struct transaction *t);
+bool smtp_client_content_sent(const struct smtp_client *s,
+                              const struct transaction *t);
 
-/* session_send.c */
-void session_queue(struct session *s, enum command_kind kind,
-                   struct transaction *t, uint32_t index);
-void session_send(struct session *s); /* what may be sent now */
-void session_quit(struct session *s); /* says QUIT; session_end follows */
-enum smtp_stage session_stage_of(enum command_kind kind);
+/* smtp_client_send.c */
+void smtp_client_queue(struct smtp_client *s, enum command_kind kind,
+                       struct transaction *t, uint32_t index);
+void smtp_client_send(struct smtp_client *s); /* what may be sent now */
+void smtp_client_quit(
+	struct smtp_client *s); /* says QUIT; smtp_client_end follows */
+enum smtp_stage smtp_client_stage_of(enum command_kind kind);
 /* Of what is awaited; STAGE_RSET when nothing is. */
-enum smtp_stage session_stage(const struct session *s);
-int64_t session_timeout(const struct session *s);
-void session_on_drained(struct session *s);
+enum smtp_stage smtp_client_stage(const struct smtp_client *s);
+int64_t smtp_client_timeout(const struct smtp_client *s);
+void smtp_client_on_drained(struct smtp_client *s);
 
-/* session_reply.c */
+/* smtp_client_reply.c */
 /* The reply that is complete; input_left: octets behind it. false: the session
  * has ended. */
-bool session_on_reply(struct session *s, size_t input_left);
+bool smtp_client_on_reply(struct smtp_client *s, size_t input_left);
 /* Settles what a broken session leaves undecided. */
-void session_break_transactions(struct session *s,
-                                const struct smtp_status *status);
-void session_requeue_transactions(struct session *s);
+void smtp_client_break_transactions(struct smtp_client *s,
+                                    const struct smtp_status *status);
+void smtp_client_requeue_transactions(struct smtp_client *s);
 
 #endif

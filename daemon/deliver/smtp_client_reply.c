@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/deliver/session_private.h"
+#include "daemon/deliver/smtp_client_private.h"
 #include "store/envelope.h"
 
 #define DEPTH_MAX    8 /* transactions at once on one connection */
@@ -15,27 +15,27 @@
 #define RELEASED     UINT32_MAX
 
 static void
-reply_status(const struct session *s, enum command_kind kind,
+reply_status(const struct smtp_client *s, enum command_kind kind,
              struct smtp_status *status)
 {
 	const struct reply *r = &s->reply;
 
-	smtp_status_set(status, STATUS_REPLY, session_stage_of(kind), r->code,
-	                r->enhanced, "%s", r->text);
+	smtp_status_set(status, STATUS_REPLY, smtp_client_stage_of(kind),
+	                r->code, r->enhanced, "%s", r->text);
 }
 
 static bool
-fail_reply(struct session *s, enum command_kind kind)
+fail_reply(struct smtp_client *s, enum command_kind kind)
 {
 	struct smtp_status status;
 
 	if (s->reply.code < 400) {
-		session_fail_local(s, STATUS_PROTOCOL,
-		                   "a reply that does not fit the command");
+		smtp_client_fail_local(s, STATUS_PROTOCOL,
+		                       "a reply that does not fit the command");
 		return false;
 	}
 	reply_status(s, kind, &status);
-	session_fail(s, &status);
+	smtp_client_fail(s, &status);
 	return false;
 }
 
@@ -53,7 +53,7 @@ release(struct transaction *t, uint32_t n)
 
 /* Back among those that wait for a transaction. */
 static void
-wait_again(struct session *s, struct transaction *t, uint32_t n)
+wait_again(struct smtp_client *s, struct transaction *t, uint32_t n)
 {
 	struct delivery *dl = t->delivery;
 
@@ -63,7 +63,7 @@ wait_again(struct session *s, struct transaction *t, uint32_t n)
 }
 
 static void
-decide(struct session *s, struct transaction *t, uint32_t n,
+decide(struct smtp_client *s, struct transaction *t, uint32_t n,
        const struct smtp_status *status)
 {
 	struct delivery *dl = t->delivery;
@@ -74,7 +74,7 @@ decide(struct session *s, struct transaction *t, uint32_t n,
 }
 
 static void
-decide_all(struct session *s, struct transaction *t,
+decide_all(struct smtp_client *s, struct transaction *t,
            const struct smtp_status *status)
 {
 	for (uint32_t n = 0; n < t->recipients_n; n++) {
@@ -85,7 +85,7 @@ decide_all(struct session *s, struct transaction *t,
 }
 
 static void
-requeue_all(struct session *s, struct transaction *t)
+requeue_all(struct smtp_client *s, struct transaction *t)
 {
 	for (uint32_t n = 0; n < t->recipients_n; n++) {
 		if (t->recipients[n] != RELEASED) {
@@ -95,7 +95,7 @@ requeue_all(struct session *s, struct transaction *t)
 }
 
 static void
-end_transaction(struct session *s, struct transaction *t)
+end_transaction(struct smtp_client *s, struct transaction *t)
 {
 	TAILQ_REMOVE(&s->transactions, t, entry);
 	s->transactions_n--;
@@ -109,13 +109,13 @@ end_transaction(struct session *s, struct transaction *t)
 
 /* The one that the peer was busy with. */
 static void
-break_first(struct session *s, struct transaction *t,
+break_first(struct smtp_client *s, struct transaction *t,
             const struct smtp_status *status)
 {
 	struct smtp_status st = *status;
 	struct delivery *dl = t->delivery;
 
-	bool sent = session_content_sent(s, t);
+	bool sent = smtp_client_content_sent(s, t);
 	st.nothing_sent = !sent || st.source == STATUS_REPLY;
 	if (sent && st.source != STATUS_REPLY) {
 		st.stage = STAGE_DOT; /* may have arrived (A3.22) */
@@ -142,7 +142,7 @@ break_first(struct session *s, struct transaction *t,
 }
 
 static void
-break_follower(struct session *s, struct transaction *t,
+break_follower(struct smtp_client *s, struct transaction *t,
                const struct smtp_status *status)
 {
 	struct delivery *dl = t->delivery;
@@ -156,7 +156,7 @@ break_follower(struct session *s, struct transaction *t,
 		requeue_all(s, t);
 		return;
 	}
-	st.nothing_sent = !session_content_sent(s, t);
+	st.nothing_sent = !smtp_client_content_sent(s, t);
 	if (!st.nothing_sent && st.source != STATUS_REPLY) {
 		st.stage = STAGE_DOT;
 	}
@@ -164,7 +164,8 @@ break_follower(struct session *s, struct transaction *t,
 }
 
 void
-session_break_transactions(struct session *s, const struct smtp_status *status)
+smtp_client_break_transactions(struct smtp_client *s,
+                               const struct smtp_status *status)
 {
 	/* Backwards, so that they stand in order at the list's head. */
 	struct transaction *t = TAILQ_LAST(&s->transactions, transaction_list);
@@ -181,7 +182,7 @@ session_break_transactions(struct session *s, const struct smtp_status *status)
 }
 
 void
-session_requeue_transactions(struct session *s)
+smtp_client_requeue_transactions(struct smtp_client *s)
 {
 	struct transaction *t = TAILQ_LAST(&s->transactions, transaction_list);
 
@@ -195,25 +196,25 @@ session_requeue_transactions(struct session *s)
 /* ---- opening --------------------------------------------------------------- */
 
 static bool
-on_greeting(struct session *s)
+on_greeting(struct smtp_client *s)
 {
 	if (s->reply.code / 100 != 2) {
 		return fail_reply(s, COMMAND_GREETING);
 	}
-	session_set_state(s, SESSION_EHLO);
-	session_queue(s, COMMAND_EHLO, NULL, 0);
+	smtp_client_set_state(s, SMTP_CLIENT_EHLO);
+	smtp_client_queue(s, COMMAND_EHLO, NULL, 0);
 	return true;
 }
 
 static bool
-on_ehlo(struct session *s)
+on_ehlo(struct smtp_client *s)
 {
 	unsigned class = s->reply.code / 100;
 
 	if (class == 5) {
 		ehlo_clear(&s->ehlo);
-		session_set_state(s, SESSION_HELO);
-		session_queue(s, COMMAND_HELO, NULL, 0); /* C38 */
+		smtp_client_set_state(s, SMTP_CLIENT_HELO);
+		smtp_client_queue(s, COMMAND_HELO, NULL, 0); /* C38 */
 		return true;
 	}
 	if (class != 2) {
@@ -221,26 +222,26 @@ on_ehlo(struct session *s)
 	}
 	if ((s->ehlo.flags & EHLO_STARTTLS) != 0 && !s->tls.active &&
 	    !s->clear_text) {
-		session_set_state(s, SESSION_STARTTLS);
-		session_queue(s, COMMAND_STARTTLS, NULL, 0);
+		smtp_client_set_state(s, SMTP_CLIENT_STARTTLS);
+		smtp_client_queue(s, COMMAND_STARTTLS, NULL, 0);
 		return true;
 	}
-	session_ready(s);
+	smtp_client_ready(s);
 	return true;
 }
 
 static bool
-on_helo(struct session *s)
+on_helo(struct smtp_client *s)
 {
 	if (s->reply.code / 100 != 2) {
 		return fail_reply(s, COMMAND_HELO);
 	}
-	session_ready(s);
+	smtp_client_ready(s);
 	return true;
 }
 
 static bool
-on_starttls(struct session *s, size_t input_left)
+on_starttls(struct smtp_client *s, size_t input_left)
 {
 	unsigned class = s->reply.code / 100;
 
@@ -248,17 +249,18 @@ on_starttls(struct session *s, size_t input_left)
 		return fail_reply(s, COMMAND_STARTTLS);
 	}
 	if (class != 2) {
-		session_ready(s); /* opportunistic: on in clear (RFC 3207) */
+		smtp_client_ready(
+			s); /* opportunistic: on in clear (RFC 3207) */
 		return true;
 	}
 	if (input_left > 0) {
 		/* It would be read as if it had come by TLS (B06). */
-		session_fail_local(s, STATUS_PROTOCOL,
-		                   "octets behind the reply to STARTTLS");
+		smtp_client_fail_local(s, STATUS_PROTOCOL,
+		                       "octets behind the reply to STARTTLS");
 		return false;
 	}
 	ehlo_clear(&s->ehlo); /* RFC 3207 section 4.2, B07 */
-	session_start_tls(s);
+	smtp_client_start_tls(s);
 	return true;
 }
 
@@ -267,7 +269,7 @@ on_starttls(struct session *s, size_t input_left)
 /* Nobody is left in the transaction: in lock-step what was not sent need not
  * be; when the content waits for the last reply, it does not go. */
 static void
-cut(struct session *s, struct transaction *t)
+cut(struct smtp_client *s, struct transaction *t)
 {
 	bool unsent = s->sent != s->tail;
 
@@ -291,7 +293,7 @@ is_host_failure(const struct smtp_status *status)
 }
 
 static bool
-on_mail(struct session *s, struct transaction *t)
+on_mail(struct smtp_client *s, struct transaction *t)
 {
 	struct smtp_status status;
 
@@ -319,17 +321,17 @@ on_mail(struct session *s, struct transaction *t)
 
 /* The content of a late one is sent only once somebody is known to take it. */
 static void
-after_rcpt(struct session *s, struct transaction *t)
+after_rcpt(struct smtp_client *s, struct transaction *t)
 {
 	if (t->open_n == 0) {
 		cut(s, t);
 	} else if (t->late && t->replies_n == t->recipients_n) {
-		session_queue(s, COMMAND_BDAT, t, 0);
+		smtp_client_queue(s, COMMAND_BDAT, t, 0);
 	}
 }
 
 static bool
-on_rcpt(struct session *s, struct transaction *t, uint32_t n)
+on_rcpt(struct smtp_client *s, struct transaction *t, uint32_t n)
 {
 	struct smtp_status status;
 	bool mine = t->recipients[n] != RELEASED;
@@ -365,13 +367,13 @@ on_rcpt(struct session *s, struct transaction *t, uint32_t n)
 }
 
 static bool
-on_data(struct session *s, struct transaction *t)
+on_data(struct smtp_client *s, struct transaction *t)
 {
 	struct smtp_status status;
 
 	t->answered = true;
 	if (s->reply.code / 100 == 3) {
-		session_queue(s, COMMAND_DOT, t, 0);
+		smtp_client_queue(s, COMMAND_DOT, t, 0);
 		return true;
 	}
 	reply_status(s, COMMAND_DATA, &status);
@@ -385,16 +387,16 @@ on_data(struct session *s, struct transaction *t)
 }
 
 static bool
-on_content(struct session *s, struct transaction *t, enum command_kind kind)
+on_content(struct smtp_client *s, struct transaction *t, enum command_kind kind)
 {
 	struct smtp_status status;
 	bool good = s->reply.code / 100 == 2;
-	bool whole = session_content_sent(s, t);
+	bool whole = smtp_client_content_sent(s, t);
 
 	t->answered = true;
 	reply_status(s, kind, &status);
 	if (s->reply.code < 400 && (!good || !whole)) {
-		session_fail_local(
+		smtp_client_fail_local(
 			s, STATUS_PROTOCOL,
 			good ? "accepted before the content was sent"
 			     : "a reply that does not fit the content");
@@ -413,14 +415,14 @@ on_content(struct session *s, struct transaction *t, enum command_kind kind)
 	end_transaction(s, t);
 	if (!whole) {
 		/* Refused half-way: what is left cannot be taken back. */
-		session_fail(s, &status);
+		smtp_client_fail(s, &status);
 		return false;
 	}
 	return true;
 }
 
 static bool
-on_rset(struct session *s)
+on_rset(struct smtp_client *s)
 {
 	if (s->reply.code / 100 != 2) {
 		return fail_reply(s, COMMAND_RSET);
@@ -429,11 +431,12 @@ on_rset(struct session *s)
 }
 
 bool
-session_on_reply(struct session *s, size_t input_left)
+smtp_client_on_reply(struct smtp_client *s, size_t input_left)
 {
 	if (s->head == s->sent) {
 		/* Nothing was asked: 421 before the peer closes, or worse. */
-		session_fail_local(s, STATUS_PROTOCOL, "an unexpected reply");
+		smtp_client_fail_local(s, STATUS_PROTOCOL,
+		                       "an unexpected reply");
 		return false;
 	}
 	struct command c = s->ring[s->head & (s->ring_size - 1)];

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/deliver/connect.h"
-#include "daemon/deliver/session_private.h"
+#include "daemon/deliver/smtp_client_private.h"
 #include "daemon/net/io.h"
 
 #define QUIT_LINGER_MS 2000
@@ -25,27 +25,30 @@ static const struct {
 	enum smtp_stage stage; /* when no command is awaited */
 	unsigned from;         /* states that it may follow */
 } states[] = {
-	[SESSION_CONNECTING] = { "connecting", STAGE_CONNECT, 0 },
-	[SESSION_GREETING] = { "waiting for the greeting", STAGE_GREETING,
-	                       BIT(SESSION_CONNECTING) },
-	[SESSION_EHLO] = { "sending EHLO", STAGE_EHLO,
-	                   BIT(SESSION_GREETING) | BIT(SESSION_HANDSHAKE) },
-	[SESSION_HELO] = { "sending HELO", STAGE_EHLO, BIT(SESSION_EHLO) },
-	[SESSION_STARTTLS] = { "sending STARTTLS", STAGE_STARTTLS,
-	                       BIT(SESSION_EHLO) },
-	[SESSION_HANDSHAKE] = { "negotiating TLS", STAGE_HANDSHAKE,
-	                        BIT(SESSION_STARTTLS) },
-	[SESSION_READY] = { "ready", STAGE_RSET,
-	                    BIT(SESSION_EHLO) | BIT(SESSION_HELO) |
-	                            BIT(SESSION_STARTTLS) },
-	[SESSION_ENDED] = { "ended", STAGE_QUIT, BIT(SESSION_ENDED) - 1 },
+	[SMTP_CLIENT_CONNECTING] = { "connecting", STAGE_CONNECT, 0 },
+	[SMTP_CLIENT_GREETING] = { "waiting for the greeting", STAGE_GREETING,
+	                           BIT(SMTP_CLIENT_CONNECTING) },
+	[SMTP_CLIENT_EHLO] = { "sending EHLO", STAGE_EHLO,
+	                       BIT(SMTP_CLIENT_GREETING) |
+	                               BIT(SMTP_CLIENT_HANDSHAKE) },
+	[SMTP_CLIENT_HELO] = { "sending HELO", STAGE_EHLO,
+	                       BIT(SMTP_CLIENT_EHLO) },
+	[SMTP_CLIENT_STARTTLS] = { "sending STARTTLS", STAGE_STARTTLS,
+	                           BIT(SMTP_CLIENT_EHLO) },
+	[SMTP_CLIENT_HANDSHAKE] = { "negotiating TLS", STAGE_HANDSHAKE,
+	                            BIT(SMTP_CLIENT_STARTTLS) },
+	[SMTP_CLIENT_READY] = { "ready", STAGE_RSET,
+	                        BIT(SMTP_CLIENT_EHLO) | BIT(SMTP_CLIENT_HELO) |
+	                                BIT(SMTP_CLIENT_STARTTLS) },
+	[SMTP_CLIENT_ENDED] = { "ended", STAGE_QUIT,
+	                        BIT(SMTP_CLIENT_ENDED) - 1 },
 };
 
-_Static_assert(sizeof(states) / sizeof(states[0]) == SESSION_ENDED + 1,
+_Static_assert(sizeof(states) / sizeof(states[0]) == SMTP_CLIENT_ENDED + 1,
                "a row for each state");
 
 void
-session_set_state(struct session *s, enum session_state state)
+smtp_client_set_state(struct smtp_client *s, enum smtp_client_state state)
 {
 	struct log_line l;
 
@@ -67,8 +70,9 @@ session_set_state(struct session *s, enum session_state state)
 static void
 reap(struct task *t)
 {
-	struct session *s =
-		(struct session *)((char *)t - offsetof(struct session, reap));
+	struct smtp_client *s =
+		(struct smtp_client *)((char *)t -
+	                               offsetof(struct smtp_client, reap));
 
 	host_unref(&s->host);
 	snapshot_unref(&s->snapshot);
@@ -77,14 +81,14 @@ reap(struct task *t)
 }
 
 void
-session_end(struct session *s)
+smtp_client_end(struct smtp_client *s)
 {
 	struct destination *d = s->destination;
 
-	if (s->state == SESSION_ENDED) {
+	if (s->state == SMTP_CLIENT_ENDED) {
 		return;
 	}
-	session_set_state(s, SESSION_ENDED);
+	smtp_client_set_state(s, SMTP_CLIENT_ENDED);
 	TAILQ_REMOVE(&d->sessions, s, entry);
 	d->sessions_n--;
 	if (!s->was_ready) {
@@ -106,24 +110,24 @@ session_end(struct session *s)
 }
 
 static void
-end_and_pump(struct session *s)
+end_and_pump(struct smtp_client *s)
 {
 	struct destination *d = s->destination;
 
-	session_end(s);
+	smtp_client_end(s);
 	destination_pump(d);
 	deliverer_update_idle(d);
 }
 
 static void
-log_failure(const struct session *s, const struct smtp_status *status)
+log_failure(const struct smtp_client *s, const struct smtp_status *status)
 {
 	struct log_line l;
 
 	if (!log_enabled(LOG_LEVEL_DEBUG)) {
 		return;
 	}
-	log_begin(&l, LOG_LEVEL_DEBUG, "session_failed");
+	log_begin(&l, LOG_LEVEL_DEBUG, "smtp_client_failed");
 	log_str(&l, "host", s->host->target.host);
 	log_str(&l, "while", smtp_stage_phrase(status->stage));
 	log_str(&l, "reply", status->text);
@@ -131,13 +135,13 @@ log_failure(const struct session *s, const struct smtp_status *status)
 }
 
 void
-session_fail(struct session *s, const struct smtp_status *status)
+smtp_client_fail(struct smtp_client *s, const struct smtp_status *status)
 {
 	struct destination *d = s->destination;
 
 	log_failure(s, status);
 	if (s->was_ready) {
-		session_break_transactions(s, status);
+		smtp_client_break_transactions(s, status);
 		end_and_pump(s);
 		return;
 	}
@@ -150,49 +154,49 @@ session_fail(struct session *s, const struct smtp_status *status)
 }
 
 void
-session_fail_local(struct session *s, enum status_source source,
-                   const char *why)
+smtp_client_fail_local(struct smtp_client *s, enum status_source source,
+                       const char *why)
 {
 	struct smtp_status status;
-	enum smtp_stage stage = s->state == SESSION_READY
-	                                ? session_stage(s)
+	enum smtp_stage stage = s->state == SMTP_CLIENT_READY
+	                                ? smtp_client_stage(s)
 	                                : states[s->state].stage;
 
 	smtp_status_set(&status, source, stage, 451, "4.4.2", "%s while %s",
 	                why, smtp_stage_phrase(stage));
 	status.nothing_sent = true; /* transactions know better */
-	session_fail(s, &status);
+	smtp_client_fail(s, &status);
 }
 
 void
-session_abort(struct session *s)
+smtp_client_abort(struct smtp_client *s)
 {
-	session_requeue_transactions(s);
-	session_end(s);
+	smtp_client_requeue_transactions(s);
+	smtp_client_end(s);
 }
 
 static void
-quit(struct session *s)
+quit(struct smtp_client *s)
 {
-	session_quit(s);
+	smtp_client_quit(s);
 	s->destination->deliverer->counters.connections--;
 	io_finish(&s->io, QUIT_LINGER_MS);
 	end_and_pump(s);
 }
 
 void
-session_retire(struct session *s)
+smtp_client_retire(struct smtp_client *s)
 {
 	s->retiring = true;
-	session_settle(s);
+	smtp_client_settle(s);
 }
 
 /* ---- what the connection tells ------------------------------------------------- */
 
 static void
-take_line(struct session *s)
+take_line(struct smtp_client *s)
 {
-	bool hello = s->state == SESSION_EHLO;
+	bool hello = s->state == SMTP_CLIENT_EHLO;
 
 	if (hello && s->reply.lines > 1 && s->reply.code / 100 == 2) {
 		ehlo_add_line(&s->ehlo, s->reply.line, s->reply.line_len);
@@ -202,7 +206,7 @@ take_line(struct session *s)
 static size_t
 on_input(void *arg, const char *data, size_t len)
 {
-	struct session *s = arg;
+	struct smtp_client *s = arg;
 	size_t used = 0;
 
 	while (used < len) {
@@ -214,48 +218,49 @@ on_input(void *arg, const char *data, size_t len)
 			break;
 		}
 		if (r == REPLY_ERROR) {
-			session_fail_local(s, STATUS_PROTOCOL, s->reply.error);
+			smtp_client_fail_local(s, STATUS_PROTOCOL,
+			                       s->reply.error);
 			return len;
 		}
 		take_line(s);
 		if (r == REPLY_LINE) {
 			continue;
 		}
-		if (!session_on_reply(s, len - used)) {
+		if (!smtp_client_on_reply(s, len - used)) {
 			return len;
 		}
-		if (s->state == SESSION_HANDSHAKE) {
+		if (s->state == SMTP_CLIENT_HANDSHAKE) {
 			return len; /* nothing is left: checked */
 		}
 	}
-	session_send(s);
-	session_settle(s);
-	if (s->state == SESSION_READY && s->destination->waiting_n > 0) {
+	smtp_client_send(s);
+	smtp_client_settle(s);
+	if (s->state == SMTP_CLIENT_READY && s->destination->waiting_n > 0) {
 		destination_pump(s->destination);
 	}
 	return used;
 }
 
 static void
-on_lost(struct session *s, const char *why)
+on_lost(struct smtp_client *s, const char *why)
 {
-	bool tls = s->state == SESSION_HANDSHAKE;
+	bool tls = s->state == SMTP_CLIENT_HANDSHAKE;
 
-	if (s->state == SESSION_READY && s->transactions_n == 0) {
+	if (s->state == SMTP_CLIENT_READY && s->transactions_n == 0) {
 		end_and_pump(s); /* idle: the peer may end it any time */
 		return;
 	}
-	session_fail_local(s, tls ? STATUS_TLS : STATUS_LOST, why);
+	smtp_client_fail_local(s, tls ? STATUS_TLS : STATUS_LOST, why);
 }
 
 static void
 on_event(void *arg, enum io_event what)
 {
-	struct session *s = arg;
+	struct smtp_client *s = arg;
 
 	switch (what) {
 	case IO_TIMEOUT:
-		if (s->state == SESSION_READY && s->transactions_n == 0 &&
+		if (s->state == SMTP_CLIENT_READY && s->transactions_n == 0 &&
 		    s->head == s->tail) {
 			quit(s);
 			return;
@@ -269,14 +274,14 @@ on_event(void *arg, enum io_event what)
 		on_lost(s, io_error_text(s->io));
 		return;
 	case IO_DRAINED:
-		session_on_drained(s);
+		smtp_client_on_drained(s);
 		return;
 	case IO_TLS_READY:
 		tls_facts_get(io_ssl(s->io), &s->tls);
-		session_set_state(s, SESSION_EHLO);
-		session_queue(s, COMMAND_EHLO, NULL, 0);
-		session_send(s);
-		session_settle(s);
+		smtp_client_set_state(s, SMTP_CLIENT_EHLO);
+		smtp_client_queue(s, COMMAND_EHLO, NULL, 0);
+		smtp_client_send(s);
+		smtp_client_settle(s);
 		return;
 	case IO_CONNECTED:
 		return;
@@ -294,13 +299,13 @@ static void
 on_connected(void *arg, struct io *io, const struct net_endpoint *peer,
              const struct smtp_status *status)
 {
-	struct session *s = arg;
+	struct smtp_client *s = arg;
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 
 	s->race = NULL;
 	if (io == NULL) {
-		session_fail(s, status);
+		smtp_client_fail(s, status);
 		return;
 	}
 	s->io = io;
@@ -312,17 +317,17 @@ on_connected(void *arg, struct io *io, const struct net_endpoint *peer,
 			&s->local); /* stays unset: it is for the log */
 	}
 	io_set_handler(io, &handler, s);
-	session_set_state(s, SESSION_GREETING);
-	session_queue(s, COMMAND_GREETING, NULL, 0);
-	session_send(s);
-	session_settle(s);
+	smtp_client_set_state(s, SMTP_CLIENT_GREETING);
+	smtp_client_queue(s, COMMAND_GREETING, NULL, 0);
+	smtp_client_send(s);
+	smtp_client_settle(s);
 }
 
 void
-session_start(struct destination *d, struct host *h)
+smtp_client_start(struct destination *d, struct host *h)
 {
 	struct reactor *reactor = d->deliverer->o.reactor;
-	struct session *s = mem_alloc(sizeof(*s));
+	struct smtp_client *s = mem_alloc(sizeof(*s));
 
 	s->destination = d;
 	s->host = host_ref(h);
@@ -350,22 +355,22 @@ session_start(struct destination *d, struct host *h)
 }
 
 void
-session_start_tls(struct session *s)
+smtp_client_start_tls(struct smtp_client *s)
 {
 	struct ssl_st *ssl = tls_client_new(
 		&s->snapshot->tls, s->host->target.host, &s->host->tls);
 
-	session_set_state(s, SESSION_HANDSHAKE);
+	smtp_client_set_state(s, SMTP_CLIENT_HANDSHAKE);
 	io_start_tls(s->io, ssl, false);
 	io_deadline(s->io, s->snapshot->conf->delivery.command_timeout_ms);
 }
 
 void
-session_ready(struct session *s)
+smtp_client_ready(struct smtp_client *s)
 {
 	const struct conf_delivery *conf = &s->snapshot->conf->delivery;
 
-	session_set_state(s, SESSION_READY);
+	smtp_client_set_state(s, SMTP_CLIENT_READY);
 	s->recipients_max = conf->recipients_per_message;
 	if (s->ehlo.rcpt_max > 0 && s->ehlo.rcpt_max < s->recipients_max) {
 		s->recipients_max = s->ehlo.rcpt_max; /* RFC 9422 */
@@ -382,41 +387,42 @@ session_ready(struct session *s)
 /* ---- between two steps ------------------------------------------------------------- */
 
 void
-session_settle(struct session *s)
+smtp_client_settle(struct smtp_client *s)
 {
 	struct destination *d = s->destination;
 
-	if (s->state == SESSION_ENDED || s->in_feed) {
+	if (s->state == SMTP_CLIENT_ENDED || s->in_feed) {
 		return;
 	}
-	if (s->begun_n >= s->messages_max && s->state == SESSION_READY) {
+	if (s->begun_n >= s->messages_max && s->state == SMTP_CLIENT_READY) {
 		s->retiring = true;
 	}
 	bool free = s->transactions_n == 0 && s->head == s->tail;
-	if (s->state == SESSION_READY && s->retiring && free) {
+	if (s->state == SMTP_CLIENT_READY && s->retiring && free) {
 		quit(s);
 		return;
 	}
-	bool room = session_has_room(s);
+	bool room = smtp_client_has_room(s);
 	if (room && !s->in_ready) {
 		TAILQ_INSERT_HEAD(&d->ready, s, ready_entry);
 	} else if (!room && s->in_ready) {
 		TAILQ_REMOVE(&d->ready, s, ready_entry);
 	}
 	s->in_ready = room;
-	if (s->state != SESSION_HANDSHAKE && s->io != NULL) {
-		io_deadline(s->io, session_timeout(s));
+	if (s->state != SMTP_CLIENT_HANDSHAKE && s->io != NULL) {
+		io_deadline(s->io, smtp_client_timeout(s));
 	}
 }
 
-struct session *
-session_next(const struct session *s)
+struct smtp_client *
+smtp_client_next(const struct smtp_client *s)
 {
 	return TAILQ_NEXT(s, entry);
 }
 
 bool
-session_content_sent(const struct session *s, const struct transaction *t)
+smtp_client_content_sent(const struct smtp_client *s,
+                         const struct transaction *t)
 {
 	if (t->end_octet == 0 || s->io == NULL) {
 		return false;
@@ -425,8 +431,8 @@ session_content_sent(const struct session *s, const struct transaction *t)
 }
 
 void
-session_facts(const struct session *s, struct delivery *dl,
-              struct deliver_result *r)
+smtp_client_facts(const struct smtp_client *s, struct delivery *dl,
+                  struct deliver_result *r)
 {
 	size_t len = strlen(s->host->target.host);
 

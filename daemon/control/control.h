@@ -1,0 +1,48 @@
+#ifndef SORTIE_DAEMON_CONTROL_CONTROL_H
+#define SORTIE_DAEMON_CONTROL_CONTROL_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+/*
+ * The operator's door: HTTP with JSON on a Unix socket (mode 0600), served on
+ * the main thread; what reads the queue runs on a worker. It looks and asks
+ * for a reload; it never changes a message.
+ *
+ *   GET  /v1/status   health, counters, depth of the queue
+ *   GET  /v1/queue    recipients not yet settled, paged
+ *                     (limit cursor from to since until status)
+ *   POST /v1/reload   200 {"reloaded": true} or 409 {"error": "..."}
+ *
+ * Everything else is 404 or 405. An error is always {"error": "..."}.
+ */
+
+struct control;
+struct queue;
+struct reactor;
+struct receive_counters;
+
+struct control_options {
+	struct reactor *reactor; /* the main thread's; its base runs evhttp */
+	const char *socket_path;
+	struct queue *queue; /* borrowed, as everything here */
+	const struct receive_counters *receive;
+	/* Builds and swaps a snapshot; 0, or -1 with the reason. Main thread. */
+	int (*reload)(void *arg, struct err *e);
+	void *arg;
+	int64_t started_ms; /* wall */
+	const char *hostname;
+	unsigned reactors;
+};
+
+/* NULL with *e: ERR_BUSY when another process answers on the socket. The
+ * strings are copied. On the main thread, before or while its loop runs. */
+struct control *control_new(const struct control_options *o, struct err *e);
+
+/* Ends open requests and removes the socket. On the main thread; queue and
+ * workers may go before or after: answers under way on a worker are dropped
+ * when they return, so the reactor must outlive the workers. */
+void control_free(struct control **c);
+
+#endif

@@ -1,0 +1,498 @@
+/*
+ * Puts the rooms together. Holds no mail logic: it starts, swaps snapshots,
+ * feeds the watchdog and stops in order.
+ */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "conf/load.h"
+#include "daemon/control/control.h"
+#include "daemon/deliver/deliver.h"
+#include "daemon/net/listener.h"
+#include "daemon/net/reactor.h"
+#include "daemon/net/resolver.h"
+#include "daemon/net/snapshot.h"
+#include "daemon/queue/queue.h"
+#include "daemon/receive/receive.h"
+#include "store/store.h"
+
+#define DRAIN_MS      20000 /* after SIGTERM */
+#define BEAT_MS       1000
+#define HEARTBEAT_MAX 10000 /* a reactor silent for longer is stuck */
+
+struct lane { /* one reactor and what lives on it */
+	struct reactor *reactor;
+	struct resolver *resolver;
+	struct deliverer *deliverer;
+	struct receiver *receiver;
+	struct snapshot *next; /* for swap */
+	struct task task;
+	_Atomic bool ended;
+	_Atomic uint64_t sessions;
+};
+
+struct daemon {
+	char *file;
+	struct conf *conf;
+	struct snapshot *snapshot;
+	struct reactor *main;
+	struct store *store;
+	struct workers *workers;
+	struct queue *queue;
+	struct client_table *clients;
+	struct receive_counters receive;
+	struct control *control;
+	struct lane *lanes;
+	unsigned lanes_n;
+	int signals;
+	struct watch *signal_watch;
+	struct timer beat;
+	int64_t started_ms;
+	int64_t stop_ms; /* monotonic; 0 while serving */
+	bool done;
+};
+
+static unsigned
+cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
+}
+
+/* ---- reload ------------------------------------------------------------ */
+
+static void
+on_swap(struct task *t)
+{
+	struct lane *l =
+	        (struct lane *)((char *)t - offsetof(struct lane, task));
+
+	reactor_set_snapshot(l->reactor, l->next);
+	l->next = NULL;
+	atomic_store(&l->ended, true);
+}
+
+static bool
+swap_pending(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		if (!atomic_load(&d->lanes[i].ended)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+swap(struct daemon *d, struct snapshot *s)
+{
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		struct lane *l = &d->lanes[i];
+
+		l->next = snapshot_ref(s);
+		atomic_store(&l->ended, false);
+		l->task.run = on_swap;
+		reactor_post(l->reactor, &l->task);
+	}
+	while (swap_pending(d)) {
+		usleep(1000);
+	}
+	snapshot_unref(&d->snapshot);
+	d->snapshot = s;
+}
+
+static int
+reload(void *arg, struct err *e)
+{
+	struct daemon *d = arg;
+	struct conf_findings *f = mem_alloc(sizeof(*f));
+	struct conf *conf = conf_load(d->file, f);
+	struct snapshot *s;
+	const char *blocker;
+
+	if (conf == NULL) {
+		err_set(e, ERR_INVALID, "%s", f->list[0].text);
+		free(f);
+		return -1;
+	}
+	free(f);
+	blocker = conf_reload_blocker(d->snapshot->conf, conf);
+	if (blocker != NULL) {
+		conf_unref(&conf);
+		return err_set(e, ERR_REFUSED,
+		        "%s: cannot change while running; restart the daemon",
+		        blocker);
+	}
+	s = snapshot_new(conf, e);
+	if (s == NULL) {
+		return -1;
+	}
+	swap(d, s);
+	log_event(LOG_LEVEL_INFO, "reloaded", "%s", d->file);
+	return 0;
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+static void
+on_drain(struct task *t)
+{
+	struct lane *l =
+	        (struct lane *)((char *)t - offsetof(struct lane, task));
+
+	receiver_drain(l->receiver);
+	deliverer_drain(l->deliverer);
+}
+
+static void
+drain(struct daemon *d)
+{
+	if (d->stop_ms != 0) {
+		return;
+	}
+	d->stop_ms = clock_mono_ms();
+	(void)sd_notify(0, "STOPPING=1"); /* no systemd, no matter */
+	log_event(LOG_LEVEL_INFO, "stopping", "sessions and deliveries end");
+	queue_stop(d->queue);
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		d->lanes[i].task.run = on_drain;
+		reactor_post(d->lanes[i].reactor, &d->lanes[i].task);
+	}
+	timer_set(&d->beat, 20);
+}
+
+/* Nothing under way any more, or the bound is reached. */
+static bool
+drained(struct daemon *d)
+{
+	int64_t waited = clock_mono_ms() - d->stop_ms;
+	uint64_t open = atomic_load(&d->receive.connections);
+
+	/* Deliveries get a short while: what is left is durable. */
+	return waited > DRAIN_MS ||
+	       (waited > 100 && open == 0 &&
+	               (queue_active(d->queue) == 0 || waited > 5000));
+}
+
+static void
+on_end(struct task *t)
+{
+	struct lane *l =
+	        (struct lane *)((char *)t - offsetof(struct lane, task));
+
+	receiver_free(&l->receiver);
+	deliverer_free(&l->deliverer);
+	resolver_free(&l->resolver);
+	atomic_store(&l->ended, true);
+}
+
+static void
+end_lanes(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		struct lane *l = &d->lanes[i];
+
+		atomic_store(&l->ended, false);
+		l->task.run = on_end;
+		reactor_post(l->reactor, &l->task);
+	}
+	while (swap_pending(d)) {
+		usleep(1000);
+	}
+	workers_free(&d->workers);
+	store_close(&d->store); /* its last completions post to reactors */
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		reactor_stop(d->lanes[i].reactor);
+	}
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		reactor_join(d->lanes[i].reactor);
+	}
+}
+
+/* ---- the main thread's events ------------------------------------------ */
+
+static void
+on_signal(void *arg)
+{
+	struct daemon *d = arg;
+	struct signalfd_siginfo info;
+	struct err e;
+
+	while (read(d->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGHUP) {
+			drain(d);
+			continue;
+		}
+		if (d->stop_ms == 0 && reload(d, &e) == -1) {
+			log_event(LOG_LEVEL_ERROR, "reload-failed",
+			        "%s; the former configuration stays", e.text);
+		}
+	}
+}
+
+static bool
+reactors_alive(struct daemon *d)
+{
+	int64_t now = clock_mono_ms();
+
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		if (now - reactor_heartbeat_ms(d->lanes[i].reactor) >
+		    HEARTBEAT_MAX) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+on_beat(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->stop_ms != 0) {
+		if (drained(d)) {
+			d->done = true;
+			reactor_stop(d->main);
+			return;
+		}
+		timer_set(&d->beat, 20);
+		return;
+	}
+	if (reactors_alive(d)) {
+		(void)sd_notify(0, "WATCHDOG=1"); /* no systemd, no matter */
+	}
+	timer_set(&d->beat, BEAT_MS);
+}
+
+/* ---- start ------------------------------------------------------------- */
+
+static int
+lane_init(struct daemon *d, struct lane *l, struct err *e)
+{
+	struct deliver_options del = { .reactor = l->reactor,
+		.store = d->store,
+		.workers = d->workers };
+	struct receive_options rec = { .reactor = l->reactor,
+		.queue = d->queue,
+		.clients = d->clients,
+		.counters = &d->receive };
+
+	l->resolver = resolver_new(l->reactor, d->conf, e);
+	if (l->resolver == NULL) {
+		return -1;
+	}
+	del.resolver = l->resolver;
+	l->deliverer = deliverer_new(&del);
+	l->receiver = receiver_new(&rec);
+	queue_set_deliverer(d->queue, reactor_index(l->reactor), l->deliverer);
+	return 0;
+}
+
+static int
+listen_on(struct daemon *d, unsigned index, struct err *e)
+{
+	struct net_endpoint at = d->conf->gateway.listen[index].endpoint;
+
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		int fd;
+
+		if (listener_bind(&at, &fd, e) == -1 ||
+		    receiver_listen(d->lanes[i].receiver, fd, index, e) == -1) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* Sockets handed over by systemd stand for the listen entries, in order. */
+static int
+listen_all(struct daemon *d, struct err *e)
+{
+	unsigned n = (unsigned)d->conf->gateway.listen_n;
+	int given = sd_listen_fds(1);
+
+	if (given > 0 && (unsigned)given != n) {
+		return err_set(e, ERR_INVALID,
+		        "%d sockets from systemd for %u gateway.listen "
+		        "entries; make the numbers equal",
+		        given, n);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (given <= 0) {
+			if (listen_on(d, i, e) == -1) {
+				return -1;
+			}
+			continue;
+		}
+		for (unsigned k = 0; k < d->lanes_n; k++) {
+			int fd = dup(SD_LISTEN_FDS_START + (int)i);
+
+			if (fd == -1 ||
+			    receiver_listen(d->lanes[k].receiver, fd, i, e) ==
+			            -1) {
+				return fd == -1 ? err_sys(e, errno, "dup") : -1;
+			}
+		}
+	}
+	return 0;
+}
+
+static int
+signals_init(struct daemon *d, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	d->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (d->signals == -1) {
+		return err_sys(e, errno, "signalfd");
+	}
+	d->signal_watch = watch_new(d->main, d->signals, on_signal, d);
+	timer_init(&d->beat, d->main, on_beat, d);
+	return 0;
+}
+
+static int
+engine_init(struct daemon *d, struct err *e)
+{
+	const struct conf *c = d->conf;
+	struct store_options so = { .state_dir = c->gateway.state_dir,
+		.min_free = c->limits.queue_min_free };
+	struct queue_options qo = { .hot_max = c->limits.memory };
+	struct reactor **reactors =
+	        mem_alloc(d->lanes_n * sizeof(*reactors));
+	unsigned workers = c->gateway.workers;
+
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		reactors[i] = reactor_new(i, e);
+		if (reactors[i] == NULL) {
+			return -1;
+		}
+		d->lanes[i].reactor = reactors[i];
+		reactor_set_snapshot(reactors[i], snapshot_ref(d->snapshot));
+	}
+	if (store_open(&so, &d->store, e) == -1) {
+		return -1;
+	}
+	d->workers = workers_new(workers == 0 ? cores() : workers, "worker");
+	qo.store = d->store;
+	qo.workers = d->workers;
+	qo.reactors = reactors; /* kept for the life of the queue */
+	qo.reactors_n = d->lanes_n;
+	d->queue = queue_new(&qo);
+	d->clients = client_table_new();
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		if (lane_init(d, &d->lanes[i], e) == -1) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+control_init(struct daemon *d, struct err *e)
+{
+	struct control_options o = {
+		.reactor = d->main,
+		.socket_path = d->conf->gateway.api_socket,
+		.queue = d->queue,
+		.receive = &d->receive,
+		.reload = reload,
+		.arg = d,
+		.started_ms = d->started_ms,
+		.hostname = d->conf->gateway.hostname,
+		.reactors = d->lanes_n,
+	};
+
+	d->control = control_new(&o, e);
+	return d->control == NULL ? -1 : 0;
+}
+
+struct daemon *
+daemon_new(const char *file, struct conf *conf, struct err *e)
+{
+	struct daemon *d = mem_alloc(sizeof(*d));
+	unsigned n = conf->gateway.reactors;
+
+	d->file = mem_strdup(file);
+	d->conf = conf;
+	d->signals = -1;
+	d->started_ms = clock_wall_ms();
+	d->snapshot = snapshot_new(conf_ref(conf), e);
+	d->lanes_n = n == 0 ? cores() : n;
+	d->lanes = mem_alloc(d->lanes_n * sizeof(*d->lanes));
+	d->main = d->snapshot == NULL ? NULL : reactor_new(d->lanes_n, e);
+	if (d->main == NULL || signals_init(d, e) == -1 ||
+	    engine_init(d, e) == -1 || listen_all(d, e) == -1 ||
+	    control_init(d, e) == -1) {
+		/* The process ends: what stands is the system's to clear, but
+		 * the store must be closed in order. */
+		store_close(&d->store);
+		return NULL;
+	}
+	return d;
+}
+
+int
+daemon_run(struct daemon *d, struct err *e)
+{
+	queue_start(d->queue);
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		if (reactor_start(d->lanes[i].reactor, e) == -1) {
+			return -1;
+		}
+	}
+	timer_set(&d->beat, BEAT_MS);
+	(void)sd_notify(0, "READY=1"); /* no systemd, no matter */
+	log_event(LOG_LEVEL_INFO, "ready", "%s, %u reactors",
+	        d->conf->gateway.hostname, d->lanes_n);
+	reactor_run(d->main);
+	end_lanes(d);
+	log_event(LOG_LEVEL_INFO, "stopped", "%s", d->conf->gateway.hostname);
+	return 0;
+}
+
+void
+daemon_free(struct daemon **dp)
+{
+	struct daemon *d = *dp;
+
+	if (d == NULL) {
+		return;
+	}
+	*dp = NULL;
+	control_free(&d->control);
+	queue_free(&d->queue);
+	for (unsigned i = 0; i < d->lanes_n; i++) {
+		reactor_free(&d->lanes[i].reactor);
+	}
+	client_table_free(&d->clients);
+	watch_free(&d->signal_watch);
+	timer_clear(&d->beat);
+	reactor_free(&d->main);
+	snapshot_unref(&d->snapshot);
+	conf_unref(&d->conf);
+	free(d->lanes);
+	free(d->file);
+	free(d);
+}

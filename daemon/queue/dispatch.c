@@ -1,0 +1,127 @@
+/*
+ * From a durable message to delivery jobs: recipients with one next hop
+ * travel together (C39), each job on the reactor that its next hop hashes to.
+ */
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "daemon/queue/queue_private.h"
+
+struct handover { /* a job on its way to a reactor, then its owner */
+	struct task task;
+	struct queue *queue;
+	struct reactor *there;
+	struct deliverer *deliverer;
+	struct deliver_job job;
+};
+
+static void
+on_done(struct deliver_job *job, const struct deliver_result *results)
+{
+	struct handover *h = job->owner;
+
+	outcome_apply(h->queue, h->there, job, results);
+	envelope_unref(&job->env);
+	free(job->positions);
+	free(h);
+}
+
+static void
+on_arrival(struct task *t)
+{
+	struct handover *h = (struct handover *)t;
+
+	if (atomic_load(&h->queue->stopping)) {
+		/* Durable and active: the next start takes it up. */
+		atomic_fetch_sub(&h->queue->active, h->job.positions_n);
+		envelope_unref(&h->job.env);
+		free(h->job.positions);
+		free(h);
+		return;
+	}
+	deliverer_submit(h->deliverer, &h->job);
+}
+
+static uint64_t
+hash_text(const char *s)
+{
+	uint64_t h = 1469598103934665603ULL; /* FNV-1a: spread, not defence */
+
+	for (; *s != '\0'; s++) {
+		h = (h ^ (unsigned char)*s) * 1099511628211ULL;
+	}
+	return h ^ (h >> 32);
+}
+
+static void
+hand_over(struct queue *q, struct reactor *here, struct envelope *env,
+          uint32_t *positions, uint32_t n)
+{
+	const struct recipient *r = &env->recipients[positions[0]];
+	struct handover *h = mem_alloc(sizeof(*h));
+	char key[300];
+	unsigned index = 0;
+
+	if (q->o.reactors_n > 1) {
+		index = (unsigned)(hash_text(deliver_key(r->route, r->domain,
+		                           key)) %
+		                   q->o.reactors_n);
+	}
+	h->task.run = on_arrival;
+	h->queue = q;
+	h->there = q->o.reactors[index];
+	h->deliverer = q->deliverers[index];
+	h->job.env = envelope_ref(env);
+	h->job.positions = positions;
+	h->job.positions_n = n;
+	h->job.done = on_done;
+	h->job.owner = h;
+	if (h->there == here) {
+		on_arrival(&h->task);
+	} else {
+		reactor_post(h->there, &h->task);
+	}
+}
+
+static bool
+same_hop(const struct recipient *a, const struct recipient *b)
+{
+	if (a->route != NULL || b->route != NULL) {
+		return a->route != NULL && b->route != NULL &&
+		       strcmp(a->route, b->route) == 0;
+	}
+	return strcmp(a->domain, b->domain) == 0;
+}
+
+void
+dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
+{
+	uint32_t n = env->recipients_n;
+	bool *taken = n > 1 ? mem_alloc(n * sizeof(*taken)) : NULL;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t *positions;
+		uint32_t found = 0;
+
+		if (taken != NULL && taken[i]) {
+			continue;
+		}
+		positions = mem_alloc((n - i) * sizeof(*positions));
+		for (uint32_t k = i; k < n; k++) {
+			if (k == i ||
+			    (!taken[k] && same_hop(&env->recipients[i],
+			                          &env->recipients[k]))) {
+				positions[found++] = k;
+				if (taken != NULL) {
+					taken[k] = true;
+				}
+			}
+		}
+		hand_over(q, here, env, positions, found);
+	}
+	free(taken);
+	envelope_unref(&env);
+}

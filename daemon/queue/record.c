@@ -1,0 +1,79 @@
+/*
+ * Log lines of attempts. Knows words, decides nothing.
+ */
+#include "daemon/queue/record.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/network.h"
+#include "store/store.h"
+
+void
+record_reply(const struct smtp_status *s, char out[RECORD_REPLY_MAX])
+{
+	snprintf(out, RECORD_REPLY_MAX, "%u%s%s %.300s (%s)", (unsigned)s->code,
+	         s->enhanced[0] != '\0' ? " " : "", s->enhanced, s->text,
+	         smtp_stage_phrase(s->stage));
+}
+
+static const char *
+event_word(const struct store_fate *f)
+{
+	return recipient_state_word((enum recipient_state)f->state);
+}
+
+static void
+put_tls(struct log_line *l, const struct tls_facts *t)
+{
+	if (!t->active) {
+		log_str(l, "tls", "none");
+		return;
+	}
+	log_str(l, "tls", t->version);
+	log_str(l, "cipher", t->cipher);
+	log_str(l, "verified", t->verified ? "yes" : t->verify_text);
+}
+
+void
+record_result(const struct deliver_job *job, const struct deliver_result *res,
+              const struct store_fate *f)
+{
+	bool good = f->state == RECIPIENT_DELIVERED;
+	enum log_level level = good ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+	const struct envelope *env = job->env;
+	struct log_line l;
+
+	if (!log_enabled(level)) {
+		return;
+	}
+	log_begin(&l, level, event_word(f));
+	log_id(&l, "qid", env->id);
+	log_str(&l, "from", env->sender);
+	log_str(&l, "to", env->recipients[res->position].address);
+	if (res->host[0] != '\0') {
+		log_str(&l, "host", res->host);
+	}
+	if (res->peer.addr.family != 0) {
+		char peer[NETWORK_TEXT_MAX];
+
+		net_endpoint_format(&res->peer, peer);
+		log_str(&l, "peer", peer);
+		put_tls(&l, &job->tls);
+	}
+	log_int(&l, "delay_ms", clock_wall_ms() - env->received_ms);
+	log_int(&l, "attempts", f->attempts);
+	log_int(&l, "status", res->status.code);
+	if (res->status.enhanced[0] != '\0') {
+		log_str(&l, "dsn", res->status.enhanced);
+	}
+	if (!good) {
+		log_str(&l, "while", smtp_stage_phrase(res->status.stage));
+	}
+	if (f->state == RECIPIENT_DEFERRED) {
+		log_int(&l, "retry_in_s",
+		        (f->next_attempt_ms - clock_wall_ms()) / 1000);
+	}
+	log_str(&l, "reply", res->status.text);
+	log_end(&l);
+}
