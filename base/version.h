@@ -2,6 +2,6 @@
 #define SORTIE_BASE_VERSION_H
 
 /* Of both programs: they are built and installed together. */
-#define SORTIE_VERSION "0.1.0"
+#define SORTIE_VERSION "0.1"
 
 #endif

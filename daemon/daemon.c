@@ -75,13 +75,13 @@ cores(void)
 	return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
 }
 
-/* ---- reload ------------------------------------------------------------ */
+/* ---- reload --------------------------------------------------------- */
 
 static void
 on_swap(struct task *t)
 {
 	struct lane *l =
-	        (struct lane *)((char *)t - offsetof(struct lane, task));
+		(struct lane *)((char *)t - offsetof(struct lane, task));
 
 	reactor_set_snapshot(l->reactor, l->next);
 	l->next = NULL;
@@ -135,9 +135,10 @@ reload(void *arg, struct err *e)
 	blocker = conf_reload_blocker(d->snapshot->conf, conf);
 	if (blocker != NULL) {
 		conf_unref(&conf);
-		return err_set(e, ERR_REFUSED,
-		        "%s: cannot change while running; restart the daemon",
-		        blocker);
+		return err_set(
+			e, ERR_REFUSED,
+			"%s: cannot change while running; restart the daemon",
+			blocker);
 	}
 	s = snapshot_new(conf, e);
 	if (s == NULL) {
@@ -148,13 +149,13 @@ reload(void *arg, struct err *e)
 	return 0;
 }
 
-/* ---- the end ----------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------- */
 
 static void
 on_drain(struct task *t)
 {
 	struct lane *l =
-	        (struct lane *)((char *)t - offsetof(struct lane, task));
+		(struct lane *)((char *)t - offsetof(struct lane, task));
 
 	receiver_drain(l->receiver);
 	deliverer_drain(l->deliverer);
@@ -187,14 +188,14 @@ drained(struct daemon *d)
 	/* Deliveries get a short while: what is left is durable. */
 	return waited > DRAIN_MS ||
 	       (waited > 100 && open == 0 &&
-	               (queue_active(d->queue) == 0 || waited > 5000));
+	        (queue_active(d->queue) == 0 || waited > 5000));
 }
 
 static void
 on_end(struct task *t)
 {
 	struct lane *l =
-	        (struct lane *)((char *)t - offsetof(struct lane, task));
+		(struct lane *)((char *)t - offsetof(struct lane, task));
 
 	receiver_free(&l->receiver);
 	deliverer_free(&l->deliverer);
@@ -225,7 +226,7 @@ end_lanes(struct daemon *d)
 	}
 }
 
-/* ---- the main thread's events ------------------------------------------ */
+/* ---- the main thread's events --------------------------------------- */
 
 static void
 on_signal(void *arg)
@@ -241,7 +242,7 @@ on_signal(void *arg)
 		}
 		if (d->stop_ms == 0 && reload(d, &e) == -1) {
 			log_event(LOG_LEVEL_ERROR, "reload-failed",
-			        "%s; the former configuration stays", e.text);
+			          "%s; the former configuration stays", e.text);
 		}
 	}
 }
@@ -280,18 +281,18 @@ on_beat(void *arg)
 	timer_set(&d->beat, BEAT_MS);
 }
 
-/* ---- start ------------------------------------------------------------- */
+/* ---- start ---------------------------------------------------------- */
 
 static int
 lane_init(struct daemon *d, struct lane *l, struct err *e)
 {
 	struct deliver_options del = { .reactor = l->reactor,
-		.store = d->store,
-		.workers = d->workers };
+		                       .store = d->store,
+		                       .workers = d->workers };
 	struct receive_options rec = { .reactor = l->reactor,
-		.queue = d->queue,
-		.clients = d->clients,
-		.counters = &d->receive };
+		                       .queue = d->queue,
+		                       .clients = d->clients,
+		                       .counters = &d->receive };
 
 	l->resolver = resolver_new(l->reactor, d->conf, e);
 	if (l->resolver == NULL) {
@@ -329,9 +330,9 @@ listen_all(struct daemon *d, struct err *e)
 
 	if (given > 0 && (unsigned)given != n) {
 		return err_set(e, ERR_INVALID,
-		        "%d sockets from systemd for %u gateway.listen "
-		        "entries; make the numbers equal",
-		        given, n);
+		               "%d sockets from systemd for %u gateway.listen "
+		               "entries; make the numbers equal",
+		               given, n);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		if (given <= 0) {
@@ -343,9 +344,8 @@ listen_all(struct daemon *d, struct err *e)
 		for (unsigned k = 0; k < d->lanes_n; k++) {
 			int fd = dup(SD_LISTEN_FDS_START + (int)i);
 
-			if (fd == -1 ||
-			    receiver_listen(d->lanes[k].receiver, fd, i, e) ==
-			            -1) {
+			if (fd == -1 || receiver_listen(d->lanes[k].receiver,
+			                                fd, i, e) == -1) {
 				return fd == -1 ? err_sys(e, errno, "dup") : -1;
 			}
 		}
@@ -377,10 +377,9 @@ engine_init(struct daemon *d, struct err *e)
 {
 	const struct conf *c = d->conf;
 	struct store_options so = { .state_dir = c->gateway.state_dir,
-		.min_free = c->limits.queue_min_free };
+		                    .min_free = c->limits.queue_min_free };
 	struct queue_options qo = { .hot_max = c->limits.memory };
-	struct reactor **reactors =
-	        mem_alloc(d->lanes_n * sizeof(*reactors));
+	struct reactor **reactors = mem_alloc(d->lanes_n * sizeof(*reactors));
 	unsigned workers = c->gateway.workers;
 
 	for (unsigned i = 0; i < d->lanes_n; i++) {
@@ -465,7 +464,7 @@ daemon_run(struct daemon *d, struct err *e)
 	timer_set(&d->beat, BEAT_MS);
 	(void)sd_notify(0, "READY=1"); /* no systemd, no matter */
 	log_event(LOG_LEVEL_INFO, "ready", "%s, %u reactors",
-	        d->conf->gateway.hostname, d->lanes_n);
+	          d->conf->gateway.hostname, d->lanes_n);
 	reactor_run(d->main);
 	end_lanes(d);
 	log_event(LOG_LEVEL_INFO, "stopped", "%s", d->conf->gateway.hostname);

@@ -48,8 +48,8 @@ raise_limits(void)
 		lim.rlim_cur = lim.rlim_max;
 		if (setrlimit(RLIMIT_NOFILE, &lim) == -1) {
 			log_event(LOG_LEVEL_WARN, "limits",
-			        "open files stay limited: %s",
-			        strerrordesc_np(errno));
+			          "open files stay limited: %s",
+			          strerrordesc_np(errno));
 		}
 	}
 	/* Keys and mail are in memory: no core file. */

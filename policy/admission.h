@@ -45,36 +45,36 @@ enum admission_verdict {
 
 enum admission_reason { /* why refused; also the words of rejection records */
 	ADMISSION_NO_REASON = 0,
-	ADMISSION_RELAY,        /* source not authorized, recipient external */
-	ADMISSION_PROOF,        /* source listed, its certificate/AUTH missing */
-	ADMISSION_SENDER,       /* authorized source, foreign sender domain */
-	ADMISSION_SPOOF,        /* internal sender from an unlisted source */
-	ADMISSION_SEND_ONLY,    /* recipient domain receives nothing */
-	ADMISSION_HEADER_FROM,  /* From field not internal, or malformed */
+	ADMISSION_RELAY,       /* source not authorized, recipient external */
+	ADMISSION_PROOF,       /* source listed, its certificate/AUTH missing */
+	ADMISSION_SENDER,      /* authorized source, foreign sender domain */
+	ADMISSION_SPOOF,       /* internal sender from an unlisted source */
+	ADMISSION_SEND_ONLY,   /* recipient domain receives nothing */
+	ADMISSION_HEADER_FROM, /* From field not internal, or malformed */
 };
 
 struct admission_answer {
 	enum admission_verdict verdict;
 	enum admission_reason reason;
-	uint16_t code;        /* 0 when admitted */
-	const char *enhanced; /* "4.7.1" */
-	const char *text;     /* static; without code and id */
+	uint16_t code;                         /* 0 when admitted */
+	const char *enhanced;                  /* "4.7.1" */
+	const char *text;                      /* static; without code and id */
 	const struct conf_domain *rcpt_domain; /* internal recipient's entry */
 };
 
 /* sender_domain NULL: null sender. Domains are normalised. */
 void admission_decide(const struct conf *c, const struct admission_client *cl,
-        const char *sender_domain, const char *rcpt_domain,
-        struct admission_answer *out);
+                      const char *sender_domain, const char *rcpt_domain,
+                      struct admission_answer *out);
 
 /* Is the client's address listed, and is the proof of one of its entries
  * given? (What rate limits ask.) */
 bool admission_source_authorized(const struct conf *c,
-        const struct admission_client *cl);
+                                 const struct admission_client *cl);
 
 /* At the end of data of an outbound or internal message: the From field. */
 void admission_header_from(const struct conf *c, const char *header,
-        size_t header_len, struct admission_answer *out);
+                           size_t header_len, struct admission_answer *out);
 
 const char *admission_reason_word(enum admission_reason r);
 

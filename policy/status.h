@@ -47,14 +47,15 @@ struct smtp_status {
 	char enhanced[STATUS_ENHANCED_MAX]; /* RFC 3463; "" when not given */
 	char text[STATUS_TEXT_MAX]; /* one line, printable, capped: the reply
 	                               without codes, or our words */
-	bool nothing_sent;  /* the final dot was surely not sent */
+	bool nothing_sent;          /* the final dot was surely not sent */
 };
 
 const char *smtp_stage_phrase(enum smtp_stage s); /* "sending RCPT TO" */
 
 /* Fills *s; text is made safe (printable, one line, capped). */
 void smtp_status_set(struct smtp_status *s, enum status_source source,
-        enum smtp_stage stage, unsigned code, const char *enhanced,
-        const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+                     enum smtp_stage stage, unsigned code, const char *enhanced,
+                     const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
 
 #endif

@@ -24,7 +24,7 @@
 #define LINGER_OPS 256   /* that many outcomes go without waiting */
 #define LOG_PAGES  1024u /* 4 MiB: the keeper's turn */
 
-/* ---- waiting ----------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------- */
 
 static void
 take_fault(struct committer *k)
@@ -135,7 +135,7 @@ committer_run_batches(struct committer *k)
 	}
 }
 
-/* ---- between batches ---------------------------------------------------- */
+/* ---- between batches ------------------------------------------------ */
 
 static void
 care_for_log(struct committer *k)

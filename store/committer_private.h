@@ -55,7 +55,7 @@ op_of(struct task *t)
 	return (struct store_op *)((char *)t - offsetof(struct store_op, task));
 }
 
-/* ---- batch.c ------------------------------------------------------------ */
+/* ---- batch.c -------------------------------------------------------- */
 
 /* Takes from what waits; true when the batch has anything for the disk. What
  * the condition of the store decides is settled without it. */
@@ -65,7 +65,7 @@ void batch_commit(struct committer *k);
 /* Calls done() of what is settled, puts the rest to the stuck ones. */
 void batch_complete(struct committer *k);
 
-/* ---- health.c ----------------------------------------------------------- */
+/* ---- health.c ------------------------------------------------------- */
 
 /* k->why says why, unless it is GOOD. */
 void health_set(struct committer *k, enum condition condition);
@@ -74,7 +74,7 @@ void health_check_space(struct committer *k);
 /* Tries to get back to GOOD; the stuck outcomes are tried with it. */
 void health_heal(struct committer *k);
 
-/* ---- committer.c -------------------------------------------------------- */
+/* ---- committer.c ---------------------------------------------------- */
 
 /* Until nothing waits. */
 void committer_run_batches(struct committer *k);

@@ -64,7 +64,7 @@ int content_scan(struct content *c, content_lost_cb *lost, void *arg,
 /* Is there any segment file in state_dir/content? For a missing data base. */
 bool content_any(int state_fd);
 
-/* ---- appending: the committer ---------------------------------------- */
+/* ---- appending: the committer ------------------------------------ */
 
 /* Seals the current segment, if any, and starts a new one (its name is
  * durable when this returns). */
@@ -81,7 +81,7 @@ void content_sync_start(struct content *c);
 /* After a failure the segment must not be used again: content_roll. */
 int content_sync(struct content *c, struct err *e);
 
-/* ---- what is alive: any thread --------------------------------------- */
+/* ---- what is alive: any thread ----------------------------------- */
 
 void content_add_live(struct content *c, const struct content_ref *ref,
                       uint64_t id);
@@ -112,12 +112,12 @@ bool content_discard(struct content *c, uint64_t number);
 
 uint64_t content_segments(struct content *c);
 
-/* ---- reading: any thread --------------------------------------------- */
+/* ---- reading: any thread ----------------------------------------- */
 
 int content_read(struct content *c, uint64_t id, const struct content_ref *ref,
                  uint64_t offset, char *out, size_t len, struct err *e);
 
-/* ---- compaction ------------------------------------------------------- */
+/* ---- compaction --------------------------------------------------- */
 
 /* A sealed, shared segment less than a tenth alive whose time has come.
  * *wait_ms_r: in how long to ask again, -1 when nothing is in sight. */

@@ -93,7 +93,7 @@ unsigned index_log_pages(const struct index *ix);
  * transaction starts the log anew. Short when little is left. */
 enum index_result index_checkpoint(struct index *ix);
 
-/* ---- for other connections and tests ---------------------------------- */
+/* ---- for other connections and tests ------------------------------ */
 
 struct sqlite3;
 

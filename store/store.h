@@ -53,7 +53,7 @@ int store_open(const struct store_options *o, struct store **store_r,
 /* Commits what waits, ends the threads, releases the lock. */
 void store_close(struct store **store);
 
-/* ---- operations ------------------------------------------------------ */
+/* ---- operations -------------------------------------------------- */
 
 enum store_kind {
 	/* A new message: content (env->hot, or a finished stream's ref in
@@ -120,7 +120,7 @@ void store_submit(struct store *s, struct store_op *op);
 void store_submit_list(struct store *s, struct task_list *ops);
 /* tasks are the ops' task members */
 
-/* ---- content --------------------------------------------------------- */
+/* ---- content ----------------------------------------------------- */
 
 /* Reads len octets at offset of the content into out; blocks: workers only.
  * Checks the record (id, length); at offset 0 with the full length also its
@@ -147,7 +147,7 @@ int store_stream_finish(struct store_stream **st, struct content_ref *ref_r,
 void store_stream_abort(struct store_stream **st); /* removes the file */
 void store_discard(struct store *s, const struct content_ref *ref);
 
-/* ---- looking --------------------------------------------------------- */
+/* ---- looking ----------------------------------------------------- */
 
 struct store_stats {
 	bool healthy;

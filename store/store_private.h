@@ -58,14 +58,14 @@ void keeper_checkpoint(struct keeper *k);
 bool keeper_checkpointed(struct keeper *k);
 void keeper_unlink(struct keeper *k, uint64_t number);
 
-/* ---- compact.c ---------------------------------------------------------- */
+/* ---- compact.c ------------------------------------------------------ */
 
 /* Moves a few messages out of a sparse segment, in a transaction of its own.
  * *wait_ms_r: when to call again, -1: not before something was deleted. */
 enum index_result compact_step(struct store *s, int64_t now_ms,
                                int64_t *wait_ms_r, struct err *e);
 
-/* ---- space -------------------------------------------------------------- */
+/* ---- space ---------------------------------------------------------- */
 
 /* Octets that an unprivileged process can still write; UINT64_MAX when that
  * cannot be told. */

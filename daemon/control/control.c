@@ -34,7 +34,7 @@
 	 EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |           \
 	 EVHTTP_REQ_PATCH)
 
-/* ---- answers --------------------------------------------------------------- */
+/* ---- answers --- */
 
 static const char *
 reason(int code)
@@ -106,7 +106,7 @@ control_reply_error(struct evhttp_request *req, int code, const char *fmt, ...)
 	control_reply(req, code, control_json_error(text));
 }
 
-/* ---- jobs ------------------------------------------------------------------ */
+/* ---- jobs --- */
 
 static struct control_job *
 job_of(struct task *t)
@@ -188,7 +188,7 @@ on_answers(void *arg)
 	(void)mailbox_run(c->answers); /* how many does not matter */
 }
 
-/* ---- requests ---------------------------------------------------------------- */
+/* ---- requests --- */
 
 static void
 get_status(struct control *c, struct evhttp_request *req)
@@ -276,7 +276,7 @@ on_request(struct evhttp_request *req, void *arg)
 	                    "there are /v1/status, /v1/queue and /v1/reload");
 }
 
-/* ---- life ---------------------------------------------------------------------- */
+/* ---- life --- */
 
 static int
 serve(struct control *c, int fd, struct err *e)

@@ -47,7 +47,7 @@ struct control_job {
 	char *status;
 };
 
-/* ---- control.c: main thread ------------------------------------------- */
+/* ---- control.c: main thread ----------------------------------------- */
 
 /* Answers with body, whose reference it takes. */
 void control_reply(struct evhttp_request *req, int code, json_t *body);
@@ -61,7 +61,7 @@ struct control_job *control_job_new(struct control *c,
 void control_job_start(struct control_job *job);
 void control_job_free(struct control_job **job);
 
-/* ---- the two things to look at ----------------------------------------- */
+/* ---- the two things to look at -------------------------------------- */
 
 void control_status_work(struct control_job *job);
 /* Reads the query into job->filter; -1 with the reason for a 400. */
@@ -69,7 +69,7 @@ int control_queue_parse(struct control_job *job, struct evkeyvalq *query,
                         struct err *e);
 void control_queue_work(struct control_job *job);
 
-/* ---- control_json.c: any thread ---------------------------------------- */
+/* ---- control_json.c: any thread ------------------------------------- */
 
 /* A string of whatever octets; those that are not UTF-8 become U+FFFD. NULL
  * gives null. */

@@ -20,7 +20,7 @@
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     1000
 
-/* ---- the question -------------------------------------------------------- */
+/* ---- the question --- */
 
 static int
 parse_number(const char *name, const char *text, unsigned long max,
@@ -145,7 +145,7 @@ control_queue_parse(struct control_job *job, struct evkeyvalq *query,
 	return 0;
 }
 
-/* ---- the answer ----------------------------------------------------------- */
+/* ---- the answer --- */
 
 struct page {
 	json_t *rows;

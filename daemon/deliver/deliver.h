@@ -25,14 +25,14 @@ struct resolver;
 struct store;
 struct workers;
 
-struct deliver_result { /* one recipient's */
-	uint32_t position; /* in env->recipients */
+struct deliver_result {             /* one recipient's */
+	uint32_t position;          /* in env->recipients */
 	enum outcome_action action; /* DELIVERED, RETRY or BOUNCE */
 	struct smtp_status status;
 	bool attempted; /* false: not tried (destination backs off): does not
 	                   count as an attempt */
 	bool relayed_without_dsn; /* delivered to a hop without DSN (C53) */
-	int64_t retry_after_ms; /* RETRY: not before, 0: by the schedule */
+	int64_t retry_after_ms;   /* RETRY: not before, 0: by the schedule */
 	/* Facts of the transaction; empty when there was none. */
 	char host[256];
 	struct net_endpoint peer;
@@ -40,12 +40,13 @@ struct deliver_result { /* one recipient's */
 };
 
 struct deliver_job {
-	struct envelope *env;  /* a reference of the job's own */
-	uint32_t *positions;   /* of env->recipients; malloc'ed */
+	struct envelope *env; /* a reference of the job's own */
+	uint32_t *positions;  /* of env->recipients; malloc'ed */
 	uint32_t positions_n;
 	/* Everything is decided; results has positions_n entries in the order
 	 * of positions, valid in the call. The job belongs to the callback. */
-	void (*done)(struct deliver_job *job, const struct deliver_result *results);
+	void (*done)(struct deliver_job *job,
+	             const struct deliver_result *results);
 	void *owner;
 	struct deliver_job *next; /* private to whoever holds the job */
 	int64_t queued_ms;        /* monotonic; private */
@@ -72,8 +73,7 @@ void deliverer_free(struct deliverer **d);
 void deliverer_submit(struct deliverer *d, struct deliver_job *job);
 
 /* The next hop's key: "route:NAME" or the domain; for hashing to reactors. */
-const char *deliver_key(const char *route, const char *domain,
-        char out[300]);
+const char *deliver_key(const char *route, const char *domain, char out[300]);
 
 /* No new job is begun on idle connections; current ones end. */
 void deliverer_drain(struct deliverer *d);
@@ -84,6 +84,7 @@ struct deliver_counters {
 	uint64_t attempts;
 };
 
-void deliverer_counters(const struct deliverer *d, struct deliver_counters *out);
+void deliverer_counters(const struct deliverer *d,
+                        struct deliver_counters *out);
 
 #endif

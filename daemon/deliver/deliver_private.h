@@ -108,7 +108,7 @@ struct deliverer {
 	struct deliver_counters counters;
 };
 
-/* ---- delivery.c ---------------------------------------------------------- */
+/* ---- delivery.c ----------------------------------------------------- */
 
 struct delivery *delivery_new(struct destination *d, struct deliver_job *job);
 /* Fills the result of one recipient. from: the session whose facts count, or
@@ -130,7 +130,7 @@ const struct recipient *delivery_recipient(const struct delivery *dl,
 /* Runs the callbacks of what is finished, now. */
 void delivery_flush(struct deliverer *dv);
 
-/* ---- destination.c, hosts.c ----------------------------------------------- */
+/* ---- destination.c, hosts.c ----------------------------------------- */
 
 struct destination *destination_new(struct deliverer *dv, const char *key,
                                     uint64_t hash);
@@ -171,7 +171,7 @@ void hosts_all_up(struct destination *d);
 struct host *host_ref(struct host *h);
 void host_unref(struct host **h);
 
-/* ---- smtp_client.c --------------------------------------------------- */
+/* ---- smtp_client.c -------------------------------------------------- */
 
 struct smtp_client *smtp_client_next(const struct smtp_client *s);
 void smtp_client_start(struct destination *d, struct host *h);
@@ -184,13 +184,13 @@ void smtp_client_abort(struct smtp_client *s);
 void smtp_client_facts(const struct smtp_client *s, struct delivery *dl,
                        struct deliver_result *r);
 
-/* ---- maildir.c ------------------------------------------------------------ */
+/* ---- maildir.c ------------------------------------------------------ */
 
 bool maildir_is(const struct destination *d); /* its route is one */
 void maildir_pump(struct destination *d);
 void maildir_abandon(struct destination *d);
 
-/* ---- deliverer.c ----------------------------------------------------------- */
+/* ---- deliverer.c ---------------------------------------------------- */
 
 void deliverer_update_idle(struct destination *d);
 

@@ -48,7 +48,7 @@ now_ms(const struct destination *d)
 	return reactor_now_ms(d->deliverer->o.reactor);
 }
 
-/* ---- lists --------------------------------------------------------------- */
+/* ---- lists ---------------------------------------------------------- */
 
 void
 destination_add(struct destination *d, struct delivery *dl)
@@ -99,7 +99,7 @@ destination_postpone(struct destination *d, const struct smtp_status *why,
 	}
 }
 
-/* ---- failure ---------------------------------------------------------------- */
+/* ---- failure -------------------------------------------------------- */
 
 static void
 bounce_all(struct destination *d, const struct smtp_status *status)
@@ -199,7 +199,7 @@ destination_session_ready(struct destination *d, struct host *h)
 	d->allowed = d->allowed > limit / 2 ? limit : d->allowed * 2;
 }
 
-/* ---- preparing ---------------------------------------------------------------- */
+/* ---- preparing ------------------------------------------------------ */
 
 static void
 on_prepared(void *arg, struct payload *p, const struct smtp_status *status)
@@ -250,7 +250,7 @@ destination_prepare(struct destination *d, struct delivery *dl,
 	return true;
 }
 
-/* ---- sessions ------------------------------------------------------------------ */
+/* ---- sessions ------------------------------------------------------- */
 
 static void
 on_recheck(void *arg)
@@ -357,7 +357,7 @@ destination_drain(struct destination *d)
 	}
 }
 
-/* ---- life ------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------- */
 
 struct destination *
 destination_new(struct deliverer *dv, const char *key, uint64_t hash)

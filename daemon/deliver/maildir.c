@@ -52,7 +52,7 @@ struct maildir_batch {
 	struct item items[BATCH_MAX];
 };
 
-/* ---- on the worker -------------------------------------------------------------- */
+/* ---- on the worker -------------------------------------------------- */
 
 static int
 write_all(int fd, const char *data, size_t len, struct err *e)
@@ -278,7 +278,7 @@ store_batch(struct task *t)
 	reactor_post(b->reactor, t);
 }
 
-/* ---- on the reactor -------------------------------------------------------------- */
+/* ---- on the reactor ------------------------------------------------- */
 
 static void
 item_status(const struct item *it, struct smtp_status *status)

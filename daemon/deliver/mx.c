@@ -78,7 +78,7 @@ struct mx_finder {
 	struct own_addresses own;
 };
 
-/* ---- finder ------------------------------------------------------------- */
+/* ---- finder --------------------------------------------------------- */
 
 static struct dns_query *
 real_query(void *ctx, const char *name, enum dns_type type, dns_cb on_answer,
@@ -144,7 +144,7 @@ mx_finder_free(struct mx_finder **fp)
 	free(f);
 }
 
-/* ---- the end of a lookup ------------------------------------------------ */
+/* ---- the end of a lookup -------------------------------------------- */
 
 static void
 lookup_free(struct mx_lookup *l)
@@ -209,7 +209,7 @@ finish_failed(struct mx_lookup *l, enum status_source source, unsigned code,
 	finish(l, &result);
 }
 
-/* ---- the list of targets ------------------------------------------------ */
+/* ---- the list of targets -------------------------------------------- */
 
 static void
 fill_target(const struct mx_lookup *l, const struct candidate *c,
@@ -337,7 +337,7 @@ conclude(struct mx_lookup *l)
 	finish(l, &result);
 }
 
-/* ---- addresses ---------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------ */
 
 static bool
 is_forbidden(const struct conf_delivery *d, const struct net_addr *a)
@@ -477,7 +477,7 @@ add_address(struct mx_lookup *l, const struct net_addr *a, uint16_t preference,
 	take_address(c, family, a);
 }
 
-/* ---- mail exchangers ---------------------------------------------------- */
+/* ---- mail exchangers ------------------------------------------------ */
 
 struct exchanger {
 	const struct dns_record *record;
@@ -608,7 +608,7 @@ on_mx(void *arg, const struct dns_answer *answer)
 	finish_failed(l, STATUS_DNS, 451, "4.4.3", answer->text);
 }
 
-/* ---- the beginning of a lookup ------------------------------------------ */
+/* ---- the beginning of a lookup -------------------------------------- */
 
 static struct mx_lookup *
 lookup_new(struct mx_finder *f, struct conf *c, mx_cb done, void *arg)

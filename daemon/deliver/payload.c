@@ -101,7 +101,7 @@ payload_needs_preparing(const struct envelope *env, enum render_form form)
 	return env->hot == NULL && env->content.len <= PAYLOAD_WHOLE_MAX;
 }
 
-/* ---- preparing ----------------------------------------------------------- */
+/* ---- preparing ------------------------------------------------------ */
 
 enum prepare_result {
 	PREPARE_DONE = 0,
@@ -249,7 +249,7 @@ payload_cancel(struct payload_job **jp)
 	j->payload->budget = NULL;
 }
 
-/* ---- streaming ----------------------------------------------------------- */
+/* ---- streaming ------------------------------------------------------ */
 
 struct payload_stream {
 	struct task task;

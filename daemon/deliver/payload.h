@@ -66,7 +66,7 @@ struct payload_job *payload_prepare(const struct payload_options *o,
                                     payload_cb done, void *arg);
 void payload_cancel(struct payload_job **j);
 
-/* ---- writing ----------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------- */
 
 /* How far dot-stuffing is; both true at the begin of a content. */
 struct payload_lines {
@@ -89,7 +89,7 @@ uint64_t payload_write_all(struct io *io, struct payload *c, bool stuff);
 /* The end of DATA: [CRLF] "." CRLF. */
 uint64_t payload_write_dot(struct io *io, const struct payload_lines *lines);
 
-/* ---- streaming ---------------------------------------------------------- */
+/* ---- streaming ------------------------------------------------------ */
 
 /* Reads one piece after the other; the owner asks for the next when it has
  * sent the last. got: false when reading failed, *e says why. */

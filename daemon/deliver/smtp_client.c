@@ -16,7 +16,7 @@
 
 #define QUIT_LINGER_MS 2000
 
-/* ---- states ------------------------------------------------------------------ */
+/* ---- states --------------------------------------------------------- */
 
 #define BIT(state) (1u << (state))
 
@@ -65,7 +65,7 @@ smtp_client_set_state(struct smtp_client *s, enum smtp_client_state state)
 	log_end(&l);
 }
 
-/* ---- ending ------------------------------------------------------------------- */
+/* ---- ending --------------------------------------------------------- */
 
 static void
 reap(struct task *t)
@@ -191,7 +191,7 @@ smtp_client_retire(struct smtp_client *s)
 	smtp_client_settle(s);
 }
 
-/* ---- what the connection tells ------------------------------------------------- */
+/* ---- what the connection tells -------------------------------------- */
 
 static void
 take_line(struct smtp_client *s)
@@ -293,7 +293,7 @@ static const struct io_handler handler = {
 	.on_event = on_event,
 };
 
-/* ---- beginning ------------------------------------------------------------------- */
+/* ---- beginning ------------------------------------------------------ */
 
 static void
 on_connected(void *arg, struct io *io, const struct net_endpoint *peer,
@@ -384,7 +384,7 @@ smtp_client_ready(struct smtp_client *s)
 	destination_session_ready(s->destination, s->host);
 }
 
-/* ---- between two steps ------------------------------------------------------------- */
+/* ---- between two steps ---------------------------------------------- */
 
 void
 smtp_client_settle(struct smtp_client *s)

@@ -39,7 +39,7 @@ fail_reply(struct smtp_client *s, enum command_kind kind)
 	return false;
 }
 
-/* ---- fates of recipients ------------------------------------------------- */
+/* ---- fates of recipients -------------------------------------------- */
 
 static void
 release(struct transaction *t, uint32_t n)
@@ -105,7 +105,7 @@ end_transaction(struct smtp_client *s, struct transaction *t)
 	free(t);
 }
 
-/* ---- a session that breaks ------------------------------------------------ */
+/* ---- a session that breaks ------------------------------------------ */
 
 /* The one that the peer was busy with. */
 static void
@@ -193,7 +193,7 @@ smtp_client_requeue_transactions(struct smtp_client *s)
 	}
 }
 
-/* ---- opening --------------------------------------------------------------- */
+/* ---- opening -------------------------------------------------------- */
 
 static bool
 on_greeting(struct smtp_client *s)
@@ -264,7 +264,7 @@ on_starttls(struct smtp_client *s, size_t input_left)
 	return true;
 }
 
-/* ---- transactions ------------------------------------------------------------ */
+/* ---- transactions --------------------------------------------------- */
 
 /* Nobody is left in the transaction: in lock-step what was not sent need not
  * be; when the content waits for the last reply, it does not go. */

@@ -19,7 +19,7 @@
 #define LINE_MAX_OCTETS 2048
 #define EAGER_MAX       65536 /* octets of content before any reply */
 
-/* ---- the ring --------------------------------------------------------------- */
+/* ---- the ring ------------------------------------------------------- */
 
 static const struct {
 	enum smtp_stage stage;
@@ -119,7 +119,7 @@ smtp_client_queue(struct smtp_client *s, enum command_kind kind,
 	s->tail++;
 }
 
-/* ---- content ------------------------------------------------------------------- */
+/* ---- content -------------------------------------------------------- */
 
 static void
 content_finished(struct smtp_client *s, struct transaction *t)
@@ -217,7 +217,7 @@ send_content(struct smtp_client *s, struct transaction *t)
 	t->end_octet = s->output;
 }
 
-/* ---- commands -------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------- */
 
 struct line {
 	size_t len;
@@ -397,7 +397,7 @@ smtp_client_quit(struct smtp_client *s)
 	emit(s, "QUIT\r\n", 6);
 }
 
-/* ---- transactions ------------------------------------------------------------------- */
+/* ---- transactions --------------------------------------------------- */
 
 bool
 smtp_client_has_room(const struct smtp_client *s)

@@ -56,7 +56,7 @@ lower(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
 }
 
-/* ---- names ------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------- */
 
 int
 dns_name_from_text(const char *s, struct dns_name *out_r)
@@ -186,7 +186,7 @@ is_owner(const struct packet *p, const struct rr *rr, const struct dns_name *n)
 	return read_name(p, rr->owner, &owner) != 0 && same_name(&owner, n);
 }
 
-/* ---- the message --------------------------------------------------------- */
+/* ---- the message ---------------------------------------------------- */
 
 /* Header and question; they must be those of an answer to what was asked. */
 static int
@@ -294,7 +294,7 @@ follow_cnames(const struct packet *p, struct dns_name *name, uint32_t *ttl)
 	return 0;
 }
 
-/* ---- rdata ------------------------------------------------------------- */
+/* ---- rdata ---------------------------------------------------------- */
 
 /* Octets that the record needs beside itself; -1 when it is malformed. */
 static int
@@ -426,7 +426,7 @@ take_records(struct packet *p, const struct dns_name *name, enum dns_type type,
 	return seen;
 }
 
-/* ---- answers ----------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------- */
 
 static const char *
 type_word(enum dns_type type)

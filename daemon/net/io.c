@@ -6,13 +6,13 @@
 #include "daemon/net/io.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -28,7 +28,7 @@ static void on_read_event(evutil_socket_t fd, short what, void *arg);
 static void on_write_event(evutil_socket_t fd, short what, void *arg);
 static void on_round(struct task *t);
 
-/* ---- small helpers ---------------------------------------------------- */
+/* ---- small helpers -------------------------------------------------- */
 
 void
 io_set_error(struct io *io, const char *what, int errnum)
@@ -38,7 +38,7 @@ io_set_error(struct io *io, const char *what, int errnum)
 	io->error_errno = errnum;
 	if (errnum != 0) {
 		snprintf(io->error_text, sizeof(io->error_text), "%s: %s", what,
-		        strerrordesc_np(errnum));
+		         strerrordesc_np(errnum));
 		return;
 	}
 	tls_error_text(text, sizeof(text));
@@ -125,7 +125,7 @@ tell(struct io *io, enum io_event what)
 	io->handler->on_event(io->arg, what);
 }
 
-/* ---- making ----------------------------------------------------------- */
+/* ---- making --------------------------------------------------------- */
 
 static struct io *
 make(struct reactor *r, int fd, const struct io_handler *h, void *arg)
@@ -142,9 +142,9 @@ make(struct reactor *r, int fd, const struct io_handler *h, void *arg)
 	TAILQ_INSERT_TAIL(&io->ri->all, io, entry);
 	if (fd != -1) {
 		event_assign(&io->read_event, reactor_base(r), fd,
-		        EV_READ | EV_PERSIST, on_read_event, io);
+		             EV_READ | EV_PERSIST, on_read_event, io);
 		event_assign(&io->write_event, reactor_base(r), fd,
-		        EV_WRITE | EV_PERSIST, on_write_event, io);
+		             EV_WRITE | EV_PERSIST, on_write_event, io);
 	}
 	return io;
 }
@@ -161,7 +161,7 @@ io_new(struct reactor *r, int fd, const struct io_handler *h, void *arg)
 
 static int
 start_connect(int fd, const struct net_endpoint *to,
-        const struct net_addr *source)
+              const struct net_addr *source)
 {
 	struct sockaddr_storage ss;
 	socklen_t len;
@@ -173,7 +173,7 @@ start_connect(int fd, const struct net_endpoint *to,
 		/* Lets the kernel pick the port when the peer is known: many
 		 * connections from one source address to different peers. */
 		(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
-		        sizeof(on));
+		                 sizeof(on));
 		len = net_endpoint_sockaddr(&from, &ss);
 		if (bind(fd, (struct sockaddr *)&ss, len) == -1) {
 			return -1;
@@ -186,15 +186,15 @@ start_connect(int fd, const struct net_endpoint *to,
 
 struct io *
 io_connect(struct reactor *r, const struct net_endpoint *to,
-        const struct net_addr *source, const struct io_handler *h, void *arg)
+           const struct net_addr *source, const struct io_handler *h, void *arg)
 {
 	int fd = socket(to->addr.family,
-	        SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	                SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct io *io = make(r, fd, h, arg);
 
 	io->state = IO_STATE_CONNECTING;
-	if (fd == -1 || (start_connect(fd, to, source) == -1 &&
-	                        errno != EINPROGRESS)) {
+	if (fd == -1 ||
+	    (start_connect(fd, to, source) == -1 && errno != EINPROGRESS)) {
 		io_set_error(io, fd == -1 ? "socket" : "connect", errno);
 		defer(io); /* told there, after this function has returned */
 		return io;
@@ -222,7 +222,7 @@ io_set_handler(struct io *io, const struct io_handler *h, void *arg)
 	io->arg = arg;
 }
 
-/* ---- input ------------------------------------------------------------ */
+/* ---- input ---------------------------------------------------------- */
 
 static void
 keep(struct io *io, const char *data, size_t len)
@@ -251,7 +251,7 @@ offer_kept(struct io *io)
 	}
 	io->offering = true;
 	used = io->handler->on_input(io->arg, buf_ptr(&io->in),
-	        buf_len(&io->in));
+	                             buf_len(&io->in));
 	io->offering = false;
 	if (io->freed) {
 		return;
@@ -305,7 +305,8 @@ read_tls(struct io *io, char *into, size_t room)
 			break;
 		}
 		io_set_error(io, "TLS read",
-		        why == SSL_ERROR_SYSCALL && errno != 0 ? errno : 0);
+		             why == SSL_ERROR_SYSCALL && errno != 0 ? errno
+		                                                    : 0);
 		return got > 0 ? (ssize_t)got : -1;
 	}
 	return (ssize_t)got;
@@ -382,7 +383,7 @@ discard(struct io *io)
 	}
 }
 
-/* ---- TLS -------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------ */
 
 static void
 handshake(struct io *io)
@@ -416,10 +417,10 @@ handshake(struct io *io)
 	if (why == SSL_ERROR_SYSCALL && errno == 0) {
 		io->error_errno = ECONNRESET;
 		snprintf(io->error_text, sizeof(io->error_text),
-		        "TLS handshake: connection closed by the peer");
+		         "TLS handshake: connection closed by the peer");
 	} else {
 		io_set_error(io, "TLS handshake",
-		        why == SSL_ERROR_SYSCALL ? errno : 0);
+		             why == SSL_ERROR_SYSCALL ? errno : 0);
 	}
 	tell(io, IO_ERROR);
 }
@@ -457,7 +458,7 @@ io_ssl(const struct io *io)
 	return io->ssl;
 }
 
-/* ---- events ----------------------------------------------------------- */
+/* ---- events --------------------------------------------------------- */
 
 static void
 on_read_event(evutil_socket_t fd, short what, void *arg)
@@ -607,7 +608,7 @@ on_round(struct task *t)
 			tell(io, IO_EOF);
 		} else if (!io->freed && !io->paused &&
 		           (io->state == IO_STATE_PLAIN ||
-		                   io->state == IO_STATE_TLS)) {
+		            io->state == IO_STATE_TLS)) {
 			want_read(io, true);
 			if (io->ssl != NULL && SSL_has_pending(io->ssl)) {
 				read_some(io);
@@ -640,7 +641,7 @@ io_tick(struct reactor_io *ri, int64_t now_ms)
 	}
 }
 
-/* ---- the rest of the interface ---------------------------------------- */
+/* ---- the rest of the interface -------------------------------------- */
 
 struct reactor *
 io_reactor(const struct io *io)
@@ -682,7 +683,7 @@ io_printf(struct io *io, const char *fmt, ...)
 
 void
 io_write_ref(struct io *io, const void *data, size_t len,
-        void (*release)(void *arg), void *arg)
+             void (*release)(void *arg), void *arg)
 {
 	if (len <= IO_COPY_MAX) {
 		io_write(io, data, len);
@@ -763,7 +764,7 @@ void
 io_deadline(struct io *io, int64_t delay_ms)
 {
 	io->deadline_ms =
-	        delay_ms > 0 ? reactor_now_ms(io->reactor) + delay_ms : 0;
+		delay_ms > 0 ? reactor_now_ms(io->reactor) + delay_ms : 0;
 }
 
 const char *

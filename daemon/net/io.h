@@ -32,10 +32,10 @@ struct ssl_ctx_st;
 enum io_event {
 	IO_CONNECTED = 0, /* io_connect: the connection stands */
 	IO_TLS_READY,     /* the handshake is done, see io_ssl */
-	IO_DRAINED,       /* all output is with the kernel (asked by io_drain) */
-	IO_EOF,           /* the peer ended its side, orderly */
-	IO_ERROR,         /* reset, refused, TLS failure: see io_error_text */
-	IO_TIMEOUT,       /* the deadline passed */
+	IO_DRAINED, /* all output is with the kernel (asked by io_drain) */
+	IO_EOF,     /* the peer ended its side, orderly */
+	IO_ERROR,   /* reset, refused, TLS failure: see io_error_text */
+	IO_TIMEOUT, /* the deadline passed */
 };
 
 /* After IO_EOF, IO_ERROR, IO_TIMEOUT no further input comes; the owner frees
@@ -47,11 +47,12 @@ struct io_handler {
 
 /* Takes fd (non-blocking, accepted). Reading starts at once. */
 struct io *io_new(struct reactor *r, int fd, const struct io_handler *h,
-        void *arg);
+                  void *arg);
 /* Starts a connection; source NULL or unspecified: the kernel's choice.
  * Fails only by IO_ERROR, later. */
 struct io *io_connect(struct reactor *r, const struct net_endpoint *to,
-        const struct net_addr *source, const struct io_handler *h, void *arg);
+                      const struct net_addr *source, const struct io_handler *h,
+                      void *arg);
 /* Discards what is unwritten, closes. After io_finish: writes first. */
 void io_free(struct io **io);
 /* Another owner takes over (connection reuse, race winner). */
@@ -64,11 +65,11 @@ int io_fd(const struct io *io);
 void io_write(struct io *io, const void *data, size_t len);
 void io_puts(struct io *io, const char *s);
 void io_printf(struct io *io, const char *fmt, ...)
-        __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 /* No copy: data stays valid until release(arg) is called, which happens once,
  * also when the io is freed. Small pieces are copied and released at once. */
 void io_write_ref(struct io *io, const void *data, size_t len,
-        void (*release)(void *arg), void *arg);
+                  void (*release)(void *arg), void *arg);
 size_t io_output_len(const struct io *io);
 void io_flush(struct io *io);
 /* One IO_DRAINED when the output is empty (at the earliest this round's end). */

@@ -131,7 +131,7 @@ io_output_copy(struct io *io, const void *data, size_t len)
 
 void
 io_output_reference(struct io *io, const void *data, size_t len,
-        void (*release)(void *arg), void *arg)
+                    void (*release)(void *arg), void *arg)
 {
 	struct io_block *b = mem_alloc(sizeof(*b));
 
@@ -191,7 +191,7 @@ write_plain(struct io *io)
 		ssize_t r;
 
 		for (b = io->out_first; b != NULL && n < IOV_MAX_USED;
-		        b = b->next) {
+		     b = b->next) {
 			/* writev only reads */
 			iov[n].iov_base = (void *)(uintptr_t)(b->data + b->off);
 			iov[n].iov_len = b->len - b->off;
@@ -263,7 +263,7 @@ write_tls(struct io *io)
 				return 0;
 			}
 			io_set_error(io, "TLS write",
-			        why == SSL_ERROR_SYSCALL ? errno : 0);
+			             why == SSL_ERROR_SYSCALL ? errno : 0);
 			return -1;
 		}
 		written(io, (size_t)r);

@@ -53,10 +53,10 @@ struct io {
 	bool reading; /* the read event is added */
 	bool writing; /* the write event is added */
 	bool want_drained;
-	bool offering;  /* inside on_input: no second one */
-	bool deferred;  /* in the reactor's deferred list */
-	bool reoffer;   /* io_resume asked for it */
-	bool eof;       /* seen, told when the input before it was offered */
+	bool offering; /* inside on_input: no second one */
+	bool deferred; /* in the reactor's deferred list */
+	bool reoffer;  /* io_resume asked for it */
+	bool eof;      /* seen, told when the input before it was offered */
 	int64_t deadline_ms;
 	struct event read_event;
 	struct event write_event;
@@ -71,9 +71,9 @@ struct io {
 
 void io_output_copy(struct io *io, const void *data, size_t len);
 void io_output_reference(struct io *io, const void *data, size_t len,
-        void (*release)(void *arg), void *arg);
+                         void (*release)(void *arg), void *arg);
 void io_output_vprintf(struct io *io, const char *fmt, va_list ap)
-        __attribute__((format(printf, 2, 0)));
+	__attribute__((format(printf, 2, 0)));
 /* Writes what it can; -1 when the connection is broken (error is set). */
 int io_output_write(struct io *io);
 void io_output_clear(struct io *io);

@@ -43,15 +43,15 @@ listener_bind(const struct net_endpoint *at, int *fd_r, struct err *e)
 
 	net_endpoint_format(at, where);
 	fd = socket(at->addr.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-	        0);
+	            0);
 	if (fd == -1) {
 		return err_sys(e, errno, "listen on %s: socket", where);
 	}
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == -1 ||
 	    (at->addr.family == AF_INET6 &&
-	            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on,
-	                    sizeof(on)) == -1) ||
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) ==
+	             -1) ||
 	    bind(fd, (struct sockaddr *)&ss, len) == -1 ||
 	    listen(fd, BACKLOG) == -1) {
 		err_sys(e, errno, "listen on %s", where);
@@ -84,15 +84,16 @@ out_of_descriptors(struct listener *l, int error)
 		l->warned_ms = now;
 		err_sys(&e, error, "accept");
 		log_event(LOG_LEVEL_ERROR, "accept-paused",
-		        "%s; raise the limit of open files", e.text);
+		          "%s; raise the limit of open files", e.text);
 	}
 }
 
 static void
 reap(struct task *t)
 {
-	struct listener *l = (struct listener *)((char *)t -
-	        offsetof(struct listener, reap));
+	struct listener *l =
+		(struct listener *)((char *)t -
+	                            offsetof(struct listener, reap));
 
 	free(l);
 }
@@ -113,7 +114,7 @@ accept_one(struct listener *l, int fd, const struct sockaddr_storage *from)
 		return;
 	}
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-	        sizeof(on)); /* slower without, not wrong */
+	                 sizeof(on)); /* slower without, not wrong */
 	l->on_accept(l->arg, fd, &peer, &local);
 }
 
@@ -127,7 +128,7 @@ on_ready(void *arg)
 		struct sockaddr_storage from = { 0 };
 		socklen_t from_len = sizeof(from);
 		int fd = accept4(l->fd, (struct sockaddr *)&from, &from_len,
-		        SOCK_NONBLOCK | SOCK_CLOEXEC);
+		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd == -1) {
 			if (errno == EMFILE || errno == ENFILE ||

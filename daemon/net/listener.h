@@ -15,7 +15,7 @@ struct reactor;
 struct listener;
 
 typedef void (*listener_cb)(void *arg, int fd, const struct net_endpoint *peer,
-        const struct net_endpoint *local);
+                            const struct net_endpoint *local);
 
 /* Binds and listens; port 0 is replaced by the one the kernel chose. */
 int listener_bind(const struct net_endpoint *at, int *fd_r, struct err *e);
@@ -24,7 +24,7 @@ int listener_bind(const struct net_endpoint *at, int *fd_r, struct err *e);
  * fd of the connection belongs to the callback: non-blocking, close-on-exec,
  * TCP_NODELAY set. */
 struct listener *listener_new(struct reactor *r, int fd, listener_cb on_accept,
-        void *arg);
+                              void *arg);
 void listener_free(struct listener **l); /* closes */
 
 #endif

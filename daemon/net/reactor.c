@@ -79,7 +79,7 @@ reactor_init(struct reactor *r, struct err *e)
 
 	r->mailbox = mailbox_new();
 	r->mail = event_new(r->base, mailbox_fd(r->mailbox),
-	        EV_READ | EV_PERSIST, on_mail, r);
+	                    EV_READ | EV_PERSIST, on_mail, r);
 	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
 	if (r->mail == NULL || r->tick == NULL ||
 	    event_add(r->mail, NULL) == -1 || event_add(r->tick, &tick) == -1) {
@@ -149,10 +149,11 @@ void
 reactor_run(struct reactor *r)
 {
 	while (!atomic_load_explicit(&r->stopping, memory_order_relaxed)) {
-		(void)event_base_loop(r->base, EVLOOP_ONCE); /* signals: again */
+		(void)event_base_loop(r->base,
+		                      EVLOOP_ONCE); /* signals: again */
 		run_deferred(r);
 		atomic_store_explicit(&r->heartbeat_ms, clock_mono_ms(),
-		        memory_order_relaxed);
+		                      memory_order_relaxed);
 	}
 }
 
@@ -188,8 +189,9 @@ reactor_start(struct reactor *r, struct err *e)
 static void
 on_stop(struct task *t)
 {
-	struct reactor *r = (struct reactor *)((char *)t -
-	        offsetof(struct reactor, stop_task));
+	struct reactor *r =
+		(struct reactor *)((char *)t -
+	                           offsetof(struct reactor, stop_task));
 
 	atomic_store(&r->stopping, true);
 }
@@ -286,7 +288,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 void
 timer_init(struct timer *t, struct reactor *r, void (*fire)(void *arg),
-        void *arg)
+           void *arg)
 {
 	t->ev = NULL;
 	t->reactor = r;

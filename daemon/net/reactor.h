@@ -52,7 +52,7 @@ void reactor_set_snapshot(struct reactor *r, struct snapshot *s);
 /* For the resolver and the control room only. */
 struct event_base *reactor_base(const struct reactor *r);
 
-/* ---- timers and descriptors ------------------------------------------ */
+/* ---- timers and descriptors ----------------------------------------- */
 
 struct event;
 
@@ -64,7 +64,7 @@ struct timer { /* embedded in its owner; zero-initialised is "not set" */
 };
 
 void timer_init(struct timer *t, struct reactor *r, void (*fire)(void *arg),
-        void *arg);
+                void *arg);
 void timer_set(struct timer *t, int64_t delay_ms); /* replaces a set one */
 void timer_stop(struct timer *t);
 void timer_clear(struct timer *t); /* stop and free; before the owner goes */
@@ -72,7 +72,7 @@ void timer_clear(struct timer *t); /* stop and free; before the owner goes */
 struct watch; /* readability of a descriptor that the caller owns */
 
 struct watch *watch_new(struct reactor *r, int fd, void (*ready)(void *arg),
-        void *arg);
+                        void *arg);
 void watch_pause(struct watch *w);
 void watch_resume(struct watch *w);
 void watch_free(struct watch **w);

@@ -21,8 +21,8 @@ struct io_block;
 TAILQ_HEAD(io_list, io);
 
 struct reactor_io {
-	char *scratch;         /* REACTOR_SCRATCH_SIZE; input and TLS output */
-	bool scratch_busy;     /* lent to an on_input that is running */
+	char *scratch;     /* REACTOR_SCRATCH_SIZE; input and TLS output */
+	bool scratch_busy; /* lent to an on_input that is running */
 	struct io_block *free_blocks;
 	unsigned free_blocks_n;
 	struct io_list all;

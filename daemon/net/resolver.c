@@ -66,7 +66,7 @@ struct resolver {
 	struct query_list queries; /* all that have a user */
 };
 
-/* ---- the context -------------------------------------------------------- */
+/* ---- the context ---------------------------------------------------- */
 
 struct option {
 	const char *name;
@@ -234,7 +234,7 @@ context_new(struct event_base *base, const struct conf_resolver *c,
 	return ub;
 }
 
-/* ---- queries ------------------------------------------------------------ */
+/* ---- queries -------------------------------------------------------- */
 
 static void
 query_free(struct dns_query *q)
@@ -435,7 +435,7 @@ resolver_query(struct resolver *r, const char *name, enum dns_type type,
 	return q;
 }
 
-/* ---- the resolver ------------------------------------------------------- */
+/* ---- the resolver --------------------------------------------------- */
 
 struct resolver *
 resolver_new(struct reactor *reactor, const struct conf *c, struct err *e)

@@ -33,7 +33,7 @@ tls_error_text(char *out, size_t size)
 		snprintf(out, size, "connection closed without close_notify");
 	} else if (ERR_SYSTEM_ERROR(code)) {
 		snprintf(out, size, "%s",
-		        strerrordesc_np((int)ERR_GET_REASON(code)));
+		         strerrordesc_np((int)ERR_GET_REASON(code)));
 	} else {
 		snprintf(out, size, "%s", reason == NULL ? "unknown" : reason);
 	}
@@ -59,11 +59,11 @@ context_new(const SSL_METHOD *method)
 	}
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-	                SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-	                SSL_MODE_RELEASE_BUFFERS);
+	                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+	                              SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
-	                SSL_OP_NO_COMPRESSION |
-	                SSL_OP_CIPHER_SERVER_PREFERENCE);
+	                                 SSL_OP_NO_COMPRESSION |
+	                                 SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
 	return ctx;
@@ -95,8 +95,8 @@ server_init(SSL_CTX *ctx, const struct conf *c, struct err *e)
 {
 	static const unsigned char id[] = "sortied";
 	const struct conf_gateway *g = &c->gateway;
-	const char *ca = g->client_ca_file != NULL ? g->client_ca_file
-	                                           : g->ca_file;
+	const char *ca =
+		g->client_ca_file != NULL ? g->client_ca_file : g->ca_file;
 
 	if (SSL_CTX_use_certificate_chain_file(ctx, g->certificate) != 1) {
 		return fail(e, "gateway.certificate", g->certificate);
@@ -106,7 +106,7 @@ server_init(SSL_CTX *ctx, const struct conf *c, struct err *e)
 	}
 	if (SSL_CTX_check_private_key(ctx) != 1) {
 		return fail(e, "gateway.key does not match the certificate:",
-		        g->key);
+		            g->key);
 	}
 	SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1);
 	SSL_CTX_set_num_tickets(ctx, 1);
@@ -119,7 +119,7 @@ server_init(SSL_CTX *ctx, const struct conf *c, struct err *e)
 	return 0;
 }
 
-/* ---- sessions toward next hops ---------------------------------------- */
+/* ---- sessions toward next hops -------------------------------------- */
 
 static int slot_index = -1;
 
@@ -170,8 +170,8 @@ client_init(SSL_CTX *ctx, const struct conf *c, struct err *e)
 		 * every certificate counts as unverified. */
 		ERR_clear_error();
 	}
-	SSL_CTX_set_session_cache_mode(ctx,
-	        SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT |
+	                                            SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, on_new_session);
 	(void)e; /* a later policy's CA file can fail here */
 	return 0;
@@ -217,7 +217,7 @@ tls_server_new(const struct tls_contexts *t)
 
 struct ssl_st *
 tls_client_new(const struct tls_contexts *t, const char *server_name,
-        struct tls_session **slot)
+               struct tls_session **slot)
 {
 	SSL *ssl = SSL_new(t->client);
 
@@ -242,7 +242,7 @@ tls_client_new(const struct tls_contexts *t, const char *server_name,
 	return ssl;
 }
 
-/* ---- facts ------------------------------------------------------------ */
+/* ---- facts ---------------------------------------------------------- */
 
 /* Printable ASCII only: the name is the peer's word. */
 static void
@@ -259,8 +259,8 @@ copy_name(char *out, size_t size, const unsigned char *s, int len)
 static void
 peer_name(X509 *cert, char *out, size_t size)
 {
-	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name,
-	        NULL, NULL);
+	GENERAL_NAMES *names =
+		X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
 	int found = 0;
 
 	out[0] = '\0';
@@ -268,8 +268,9 @@ peer_name(X509 *cert, char *out, size_t size)
 		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
 
 		if (g->type == GEN_DNS) {
-			copy_name(out, size, ASN1_STRING_get0_data(g->d.dNSName),
-			        ASN1_STRING_length(g->d.dNSName));
+			copy_name(out, size,
+			          ASN1_STRING_get0_data(g->d.dNSName),
+			          ASN1_STRING_length(g->d.dNSName));
 			found = 1;
 			break;
 		}
@@ -277,14 +278,15 @@ peer_name(X509 *cert, char *out, size_t size)
 	GENERAL_NAMES_free(names);
 	if (found == 0) {
 		X509_NAME *subject = X509_get_subject_name(cert);
-		int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+		int at =
+			X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 
 		if (at >= 0) {
 			const ASN1_STRING *cn = X509_NAME_ENTRY_get_data(
-			        X509_NAME_get_entry(subject, at));
+				X509_NAME_get_entry(subject, at));
 
 			copy_name(out, size, ASN1_STRING_get0_data(cn),
-			        ASN1_STRING_length(cn));
+			          ASN1_STRING_length(cn));
 		}
 	}
 }
@@ -312,12 +314,12 @@ tls_facts_get(struct ssl_st *ssl, struct tls_facts *out)
 	f.verified = cert != NULL && result == X509_V_OK;
 	if (cert == NULL) {
 		snprintf(f.verify_text, sizeof(f.verify_text),
-		        "no certificate");
+		         "no certificate");
 	} else {
 		peer_name(cert, f.peer_name, sizeof(f.peer_name));
 		if (!f.verified) {
 			snprintf(f.verify_text, sizeof(f.verify_text), "%s",
-			        X509_verify_cert_error_string(result));
+			         X509_verify_cert_error_string(result));
 		}
 	}
 	*out = f;
@@ -330,5 +332,5 @@ tls_peer_has_name(struct ssl_st *ssl, const char *name)
 
 	return cert != NULL && SSL_get_verify_result(ssl) == X509_V_OK &&
 	       X509_check_host(cert, name, 0,
-	               X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+	                       X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
 }

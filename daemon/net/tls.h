@@ -22,7 +22,7 @@ struct tls_contexts {
 };
 
 int tls_contexts_init(struct tls_contexts *t, const struct conf *c,
-        struct err *e);
+                      struct err *e);
 void tls_contexts_clear(struct tls_contexts *t);
 
 struct ssl_st *tls_server_new(const struct tls_contexts *t);
@@ -30,7 +30,8 @@ struct ssl_st *tls_server_new(const struct tls_contexts *t);
  * session: a former tls_session of the same destination, or NULL. */
 struct tls_session;
 struct ssl_st *tls_client_new(const struct tls_contexts *t,
-        const char *server_name, struct tls_session **slot);
+                              const char *server_name,
+                              struct tls_session **slot);
 
 /* Where a destination keeps its resumable session: the slot given to
  * tls_client_new is filled by the handshake. Free it with the destination,

@@ -67,7 +67,7 @@ hand_over(struct queue *q, struct reactor *here, struct envelope *env,
 
 	if (q->o.reactors_n > 1) {
 		index = (unsigned)(hash_text(deliver_key(r->route, r->domain,
-		                           key)) %
+		                                         key)) %
 		                   q->o.reactors_n);
 	}
 	h->task.run = on_arrival;
@@ -113,7 +113,7 @@ dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
 		for (uint32_t k = i; k < n; k++) {
 			if (k == i ||
 			    (!taken[k] && same_hop(&env->recipients[i],
-			                          &env->recipients[k]))) {
+			                           &env->recipients[k]))) {
 				positions[found++] = k;
 				if (taken != NULL) {
 					taken[k] = true;

@@ -98,18 +98,18 @@ put_header(const struct dsn_input *in, const char *boundary, struct buf *out)
 	clock_rfc5322(in->now_ms, date);
 	id_format(in->report_id, id);
 	return buf_printf(out,
-	        "Date: %s\r\n"
-	        "From: Mail Delivery System <MAILER-DAEMON@%s>\r\n"
-	        "To: <%s>\r\n"
-	        "Subject: %s\r\n"
-	        "Message-ID: <%s@%s>\r\n"
-	        "Auto-Submitted: auto-replied\r\n"
-	        "MIME-Version: 1.0\r\n"
-	        "Content-Type: multipart/report; "
-	        "report-type=delivery-status;\r\n"
-	        "\tboundary=\"%s\"\r\n\r\n",
-	        date, in->hostname, in->sender, subject(in), id, in->hostname,
-	        boundary);
+	                  "Date: %s\r\n"
+	                  "From: Mail Delivery System <MAILER-DAEMON@%s>\r\n"
+	                  "To: <%s>\r\n"
+	                  "Subject: %s\r\n"
+	                  "Message-ID: <%s@%s>\r\n"
+	                  "Auto-Submitted: auto-replied\r\n"
+	                  "MIME-Version: 1.0\r\n"
+	                  "Content-Type: multipart/report; "
+	                  "report-type=delivery-status;\r\n"
+	                  "\tboundary=\"%s\"\r\n\r\n",
+	                  date, in->hostname, in->sender, subject(in), id,
+	                  in->hostname, boundary);
 }
 
 static int
@@ -149,8 +149,9 @@ put_text(const struct dsn_input *in, const char *boundary, struct buf *out)
 			return -1;
 		}
 	}
-	return buf_printf(out, "\r\n%s\r\nThe gateway's id of your message: "
-	                       "%s\r\n",
+	return buf_printf(out,
+	                  "\r\n%s\r\nThe gateway's id of your message: "
+	                  "%s\r\n",
 	                  advice(last), id);
 }
 
@@ -161,8 +162,8 @@ put_recipient(const struct dsn_input *in, const struct dsn_recipient *r,
 	char date[CLOCK_TEXT_MAX];
 
 	if (buf_printf(out, "\r\n") == -1 ||
-	    (r->orcpt != NULL && buf_printf(out, "Original-Recipient: %s\r\n",
-	                                    r->orcpt) == -1) ||
+	    (r->orcpt != NULL &&
+	     buf_printf(out, "Original-Recipient: %s\r\n", r->orcpt) == -1) ||
 	    buf_printf(out,
 	               "Final-Recipient: rfc822; %s\r\nAction: %s\r\n"
 	               "Status: %s\r\n",
@@ -197,9 +198,9 @@ put_status(const struct dsn_input *in, const char *boundary, struct buf *out)
 	               "\r\n--%s\r\nContent-Type: message/delivery-status\r\n"
 	               "\r\nReporting-MTA: dns; %s\r\n",
 	               boundary, in->hostname) == -1 ||
-	    (in->envid != NULL && buf_printf(out,
-	                                     "Original-Envelope-Id: %s\r\n",
-	                                     in->envid) == -1) ||
+	    (in->envid != NULL &&
+	     buf_printf(out, "Original-Envelope-Id: %s\r\n", in->envid) ==
+	             -1) ||
 	    buf_printf(out, "Arrival-Date: %s\r\n", date) == -1) {
 		return -1;
 	}
@@ -221,8 +222,8 @@ dsn_build(const struct dsn_input *in, struct buf *out)
 	    put_text(in, boundary, out) == -1 ||
 	    put_status(in, boundary, out) == -1 ||
 	    buf_printf(out, "\r\n--%s\r\nContent-Type: %s\r\n\r\n", boundary,
-	               in->whole ? "message/rfc822"
-	                         : "text/rfc822-headers") == -1 ||
+	               in->whole ? "message/rfc822" : "text/rfc822-headers") ==
+	            -1 ||
 	    buf_append(out, in->content, in->content_len) == -1 ||
 	    buf_printf(out, "\r\n--%s--\r\n", boundary) == -1) {
 		return -1;

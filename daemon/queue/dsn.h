@@ -25,10 +25,10 @@ struct dsn_recipient {
 	const char *address;
 	const char *orcpt; /* "rfc822;xtext", NULL when not given */
 	enum dsn_action action;
-	const char *status;     /* "5.1.1"; its class agrees with action (C56) */
-	const char *remote;     /* Remote-MTA's name, NULL when none */
+	const char *status; /* "5.1.1"; its class agrees with action (C56) */
+	const char *remote; /* Remote-MTA's name, NULL when none */
 	const char *diagnostic; /* the remote's reply with its code, or NULL */
-	const char *reason;     /* in our words when there is no reply, or NULL */
+	const char *reason; /* in our words when there is no reply, or NULL */
 };
 
 struct dsn_input {
@@ -49,6 +49,6 @@ struct dsn_input {
 
 /* Appends the report; -1 when out's maximum is reached. */
 int dsn_build(const struct dsn_input *in, struct buf *out)
-        __attribute__((warn_unused_result));
+	__attribute__((warn_unused_result));
 
 #endif

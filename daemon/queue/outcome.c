@@ -44,8 +44,9 @@ settlement_free(struct settlement *s)
 static void
 on_report_durable(struct task *t)
 {
-	struct settlement *s = (struct settlement *)((char *)t -
-	        offsetof(struct settlement, task));
+	struct settlement *s =
+		(struct settlement *)((char *)t -
+	                              offsetof(struct settlement, task));
 	struct envelope *env = s->op.env;
 
 	s->op.env = NULL;
@@ -85,8 +86,9 @@ on_settled(struct store_op *op)
 static void
 on_build_report(struct task *t)
 {
-	struct settlement *s = (struct settlement *)((char *)t -
-	        offsetof(struct settlement, task));
+	struct settlement *s =
+		(struct settlement *)((char *)t -
+	                              offsetof(struct settlement, task));
 
 	s->op.env = report_envelope(s->report, s->queue->o.store);
 	s->op.active = true;
@@ -194,8 +196,7 @@ outcome_apply(struct queue *q, struct reactor *here, struct deliver_job *job,
 	const struct conf *c = reactor_snapshot(here)->conf;
 	struct envelope *env = job->env;
 	uint32_t n = job->positions_n;
-	struct settlement *s =
-	        mem_alloc(sizeof(*s) + n * sizeof(s->fates[0]));
+	struct settlement *s = mem_alloc(sizeof(*s) + n * sizeof(s->fates[0]));
 	bool final = true;
 
 	s->queue = q;
@@ -218,8 +219,8 @@ outcome_apply(struct queue *q, struct reactor *here, struct deliver_job *job,
 		keep_reply(s, i, res);
 		if (report_due(c, env, res, &s->fates[i], &action)) {
 			if (s->report == NULL) {
-				s->report = report_new(env, reactor_snapshot(
-				                                    here));
+				s->report =
+					report_new(env, reactor_snapshot(here));
 			}
 			report_add(s->report, res, action,
 			           s->fates[i].state == RECIPIENT_EXPIRED);

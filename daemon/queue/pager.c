@@ -30,7 +30,7 @@ static void
 on_page(struct task *t)
 {
 	struct queue *q =
-	        (struct queue *)((char *)t - offsetof(struct queue, page_task));
+		(struct queue *)((char *)t - offsetof(struct queue, page_task));
 	struct store_op *op = &q->page_op;
 	size_t n = op->page_n;
 	uint32_t recipients = 0;

@@ -105,8 +105,9 @@ drop_hot(struct envelope *env)
 static void
 on_answer(struct task *t)
 {
-	struct acceptance *a = (struct acceptance *)((char *)t -
-	        offsetof(struct acceptance, answer));
+	struct acceptance *a =
+		(struct acceptance *)((char *)t -
+	                              offsetof(struct acceptance, answer));
 	struct queue_submission *s = a->submission;
 	struct queue *q = a->queue;
 	struct envelope *env = a->op.env;
@@ -128,7 +129,7 @@ on_answer(struct task *t)
 	}
 
 	atomic_fetch_add_explicit(&q->counters.accepted, 1,
-	        memory_order_relaxed);
+	                          memory_order_relaxed);
 	s->done(s); /* s is the session's again */
 	if (atomic_load_explicit(&q->hot, memory_order_relaxed) >
 	    q->o.hot_max) {
@@ -168,9 +169,8 @@ queue_submit(struct queue *q, struct queue_submission *s)
 {
 	struct acceptance *a = mem_alloc(sizeof(*a));
 	struct envelope *env = s->env;
-	uint64_t active =
-	        atomic_fetch_add(&q->active, env->recipients_n) +
-	        env->recipients_n;
+	uint64_t active = atomic_fetch_add(&q->active, env->recipients_n) +
+	                  env->recipients_n;
 
 	a->queue = q;
 	a->submission = s;
@@ -216,7 +216,7 @@ bool
 queue_memory_take(struct queue *q, uint64_t octets)
 {
 	uint64_t now = atomic_fetch_add_explicit(&q->hot, octets,
-	        memory_order_relaxed);
+	                                         memory_order_relaxed);
 
 	if (now + octets <= q->o.hot_max) {
 		return true;

@@ -45,9 +45,9 @@ uint64_t queue_active(const struct queue *q);
 void queue_free(struct queue **q); /* after the reactors ended */
 
 enum queue_result {
-	QUEUE_OK = 0,  /* durable: say 250 */
-	QUEUE_FULL,    /* 452 4.3.1 */
-	QUEUE_FAILED,  /* 451 4.3.0 */
+	QUEUE_OK = 0, /* durable: say 250 */
+	QUEUE_FULL,   /* 452 4.3.1 */
+	QUEUE_FAILED, /* 451 4.3.0 */
 };
 
 /*

@@ -40,8 +40,7 @@ report_new(struct envelope *env, struct snapshot *snapshot)
 	r->env = envelope_ref(env);
 	r->snapshot = snapshot_ref(snapshot);
 	r->arena = arena_new(1024);
-	r->recipients =
-	        mem_alloc(env->recipients_n * sizeof(*r->recipients));
+	r->recipients = mem_alloc(env->recipients_n * sizeof(*r->recipients));
 	return r;
 }
 
@@ -96,12 +95,13 @@ report_add(struct report *r, const struct deliver_result *res,
 		d->remote = arena_strdup(r->arena, res->host);
 	}
 	if (s->source == STATUS_REPLY) {
-		d->diagnostic = arena_printf(r->arena, "%u%s%s %s",
-		        (unsigned)s->code, s->enhanced[0] != '\0' ? " " : "",
-		        s->enhanced, s->text);
+		d->diagnostic =
+			arena_printf(r->arena, "%u%s%s %s", (unsigned)s->code,
+		                     s->enhanced[0] != '\0' ? " " : "",
+		                     s->enhanced, s->text);
 	} else {
 		d->reason = arena_printf(r->arena, "%s (%s)", s->text,
-		        smtp_stage_phrase(s->stage));
+		                         smtp_stage_phrase(s->stage));
 	}
 }
 
@@ -165,8 +165,7 @@ set_recipient(struct report *r, struct envelope *env)
 
 	if (address_parse(r->env->sender, strlen(r->env->sender), ADDRESS_UTF8,
 	                  &a, &e) == -1) {
-		log_event(LOG_LEVEL_WARN, "report-undeliverable", "%s",
-		          e.text);
+		log_event(LOG_LEVEL_WARN, "report-undeliverable", "%s", e.text);
 		return -1;
 	}
 	envelope_set_recipients(env, 1);
@@ -180,8 +179,8 @@ set_recipient(struct report *r, struct envelope *env)
 	if (internal != NULL) {
 		rcpt->direction = DIRECTION_INTERNAL;
 		if (internal->route != NULL) {
-			rcpt->route = arena_strdup(env->arena,
-			        internal->route->name);
+			rcpt->route =
+				arena_strdup(env->arena, internal->route->name);
 		}
 	}
 	return 0;

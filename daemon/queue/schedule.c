@@ -16,8 +16,7 @@ schedule_next(const struct conf_delivery *d, const struct schedule_input *in)
 	if (in->attempted && d->retry.n > 0) {
 		size_t i = in->attempts > 0 ? in->attempts - 1 : 0;
 		int64_t planned =
-		        d->retry.delays_ms[i < d->retry.n ? i
-		                                          : d->retry.n - 1];
+			d->retry.delays_ms[i < d->retry.n ? i : d->retry.n - 1];
 
 		if (planned > delay) {
 			delay = planned;

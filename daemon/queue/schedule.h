@@ -14,10 +14,10 @@ struct conf_delivery;
 struct schedule_input {
 	int64_t now_ms;
 	int64_t received_ms;
-	uint32_t attempts;      /* made so far, this one included */
-	int64_t not_before_ms;  /* from now; 0: by the schedule alone */
-	bool attempted;         /* false: the destination was backing off */
-	uint32_t random;        /* for the jitter */
+	uint32_t attempts;     /* made so far, this one included */
+	int64_t not_before_ms; /* from now; 0: by the schedule alone */
+	bool attempted;        /* false: the destination was backing off */
+	uint32_t random;       /* for the jitter */
 };
 
 /* The time of the next attempt; the last delay of the schedule repeats. The

@@ -92,7 +92,7 @@ malformed(struct session *s)
 	reply_bad(s, 501, "5.5.2", "The credentials are malformed");
 }
 
-/* ---- checking --------------------------------------------------------- */
+/* ---- checking ------------------------------------------------------- */
 
 static void
 on_delay_over(void *arg)
@@ -193,7 +193,7 @@ start_check(struct session *s)
 	workers_post(s->receiver->ops->workers(s->receiver->o.queue), &a->task);
 }
 
-/* ---- the exchange ----------------------------------------------------- */
+/* ---- the exchange --------------------------------------------------- */
 
 static void
 take_plain(struct session *s, const char *line, size_t len)

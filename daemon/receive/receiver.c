@@ -134,7 +134,7 @@ admit(struct receiver *r, int fd, const struct net_endpoint *client,
 	session_start(&o);
 }
 
-/* ---- PROXY protocol --------------------------------------------------- */
+/* ---- PROXY protocol ------------------------------------------------- */
 
 /* The descriptor goes back to the caller, the place of the proxy is given
  * back. */
@@ -261,7 +261,7 @@ is_proxy(const struct conf_listen *l, const struct net_addr *peer)
 	return false;
 }
 
-/* ---- doors ------------------------------------------------------------ */
+/* ---- doors ---------------------------------------------------------- */
 
 static void
 on_accept(void *arg, int fd, const struct net_endpoint *peer,

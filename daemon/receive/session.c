@@ -32,7 +32,7 @@ static void on_event(void *arg, enum io_event what);
 
 static const struct io_handler handler = { on_input, on_event };
 
-/* ---- states ----------------------------------------------------------- */
+/* ---- states --------------------------------------------------------- */
 
 #define BIT(s) (1U << (s))
 
@@ -148,7 +148,7 @@ session_forget_texts(struct session *s)
 	s->receipt = NULL;
 }
 
-/* ---- the end ---------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------- */
 
 static void
 reap(struct task *t)
@@ -249,7 +249,7 @@ session_drain(struct session *s)
 	}
 }
 
-/* ---- lines ------------------------------------------------------------ */
+/* ---- lines ---------------------------------------------------------- */
 
 /* Ends sessions that only cost (B14). Counters outlive transactions. */
 static void
@@ -309,7 +309,7 @@ line_input(struct session *s, const char *data, size_t len)
 	return n + 2;
 }
 
-/* ---- input and events ------------------------------------------------- */
+/* ---- input and events ----------------------------------------------- */
 
 static size_t
 step(struct session *s, const char *data, size_t len)
@@ -472,7 +472,7 @@ on_event(void *arg, enum io_event what)
 	}
 }
 
-/* ---- the beginning ---------------------------------------------------- */
+/* ---- the beginning -------------------------------------------------- */
 
 static void
 refuse_early(struct session *s)

@@ -17,7 +17,7 @@
 #include "policy/admission.h"
 #include "store/envelope.h"
 
-/* ---- the end of data -------------------------------------------------- */
+/* ---- the end of data ------------------------------------------------ */
 
 static void
 log_accepted(const struct session *s, const struct envelope *env, uint64_t size)
@@ -214,7 +214,7 @@ end_of_data(struct session *s)
 	submit(s);
 }
 
-/* ---- DATA ------------------------------------------------------------- */
+/* ---- DATA ----------------------------------------------------------- */
 
 void
 session_data(struct session *s, const struct command_line *l, size_t rest)
@@ -254,7 +254,7 @@ session_data_input(struct session *s, const char *data, size_t len)
 	return used;
 }
 
-/* ---- BDAT (RFC 3030) -------------------------------------------------- */
+/* ---- BDAT (RFC 3030) ------------------------------------------------ */
 
 static void
 chunk_refuse(struct session *s, unsigned code, const char *text)

@@ -46,7 +46,7 @@ session_reset(struct session *s)
 	snapshot_unref(&tx->snap);
 }
 
-/* ---- MAIL ------------------------------------------------------------- */
+/* ---- MAIL ----------------------------------------------------------- */
 
 static bool
 mail_in_order(struct session *s)
@@ -144,7 +144,7 @@ session_mail(struct session *s, const struct command_line *l)
 	reply_line(s, "250 2.1.0 Sender ok\r\n");
 }
 
-/* ---- RCPT ------------------------------------------------------------- */
+/* ---- RCPT ----------------------------------------------------------- */
 
 static bool
 has_certificate_name(void *arg, const char *name)

@@ -115,7 +115,7 @@ void receiver_release(struct receiver *r);
 /* Tests only, before the first connection. */
 void receiver_set_ops(struct receiver *r, const struct receive_ops *ops);
 
-/* ---- session.c -------------------------------------------------------- */
+/* ---- session.c ------------------------------------------------------ */
 
 struct session_options {
 	struct receiver *receiver;
@@ -145,20 +145,20 @@ const struct conf *session_conf(const struct session *s);
 /* The texts in trace and receipt no longer hold. */
 void session_forget_texts(struct session *s);
 
-/* ---- session_command.c ------------------------------------------------ */
+/* ---- session_command.c ---------------------------------------------- */
 
 /* Runs one line; rest: octets of input that stand behind its CRLF. */
 void session_run_command(struct session *s, const char *line, size_t len,
                          size_t rest);
 
-/* ---- session_mail.c --------------------------------------------------- */
+/* ---- session_mail.c ------------------------------------------------- */
 
 void session_mail(struct session *s, const struct command_line *l);
 void session_rcpt(struct session *s, const struct command_line *l);
 /* Ends the transaction, if there is one, without a trace. */
 void session_reset(struct session *s);
 
-/* ---- session_data.c --------------------------------------------------- */
+/* ---- session_data.c ------------------------------------------------- */
 
 /* rest: octets of input that stand behind the command. */
 void session_data(struct session *s, const struct command_line *l, size_t rest);
@@ -170,14 +170,14 @@ size_t session_bdat_input(struct session *s, const char *data, size_t len);
 /* SESSION_UPLOAD: the upload has finished or failed, or made progress. */
 void session_uploaded(struct session *s);
 
-/* ---- auth.c ----------------------------------------------------------- */
+/* ---- auth.c --------------------------------------------------------- */
 
 bool auth_offered(const struct session *s);
 void auth_begin(struct session *s, const struct command_line *l);
 void auth_line(struct session *s, const char *line, size_t len);
 void auth_clear(struct session *s);
 
-/* ---- trace.c ---------------------------------------------------------- */
+/* ---- trace.c -------------------------------------------------------- */
 
 #define TRACE_MAX 2048
 

@@ -70,7 +70,7 @@ struct transaction {
 	struct content content;
 };
 
-/* ---- content.c -------------------------------------------------------- */
+/* ---- content.c ------------------------------------------------------ */
 
 void content_begin(struct session *s, bool chunked);
 size_t content_feed(struct session *s, const char *data, size_t len);

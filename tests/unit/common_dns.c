@@ -109,7 +109,7 @@ dns_message_a(struct dns_message *m, const char *owner, uint32_t ttl,
 	dns_message_rr(m, SECTION_ANSWER, owner, 1, ttl, &a, sizeof(a));
 }
 
-/* ---- the server --------------------------------------------------------- */
+/* ---- the server ----------------------------------------------------- */
 
 struct dns_server {
 	pthread_t thread;

@@ -46,7 +46,7 @@ void dns_message_mx(struct dns_message *m, const char *owner, uint32_t ttl,
 void dns_message_a(struct dns_message *m, const char *owner, uint32_t ttl,
                    const char *address);
 
-/* ---- the server --------------------------------------------------------- */
+/* ---- the server ----------------------------------------------------- */
 
 struct dns_server;
 

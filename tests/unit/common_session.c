@@ -64,7 +64,7 @@ static struct {
 	size_t messages_n;
 } lab = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* ---- the queue's double ----------------------------------------------- */
+/* ---- the queue's double --------------------------------------------- */
 
 static void
 lock(void)
@@ -215,7 +215,7 @@ static const struct receive_ops ops = {
 	.store = lab_store,
 };
 
-/* ---- the server ------------------------------------------------------- */
+/* ---- the server ----------------------------------------------------- */
 
 static const char settings[] =
 	"gateway = { hostname = \"gw1.example.net\"; auth_file = \"logins\";\n"
@@ -490,7 +490,7 @@ lab_reload(const char *extra)
 	on_reactor(set_snapshot);
 }
 
-/* ---- the client ------------------------------------------------------- */
+/* ---- the client ----------------------------------------------------- */
 
 struct client {
 	int fd;

@@ -42,7 +42,7 @@ expect_text(const struct dns_answer *a, enum dns_status status,
 	assert_false(a->secure);
 }
 
-/* ---- names -------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------- */
 
 static void
 names_to_wire(void **state)
@@ -133,7 +133,7 @@ names_with_odd_octets(void **state)
 	assert_string_equal(text, "\\");
 }
 
-/* ---- answers ------------------------------------------------------------ */
+/* ---- answers -------------------------------------------------------- */
 
 static void
 addresses(void **state)

@@ -19,7 +19,7 @@
 #include "daemon/deliver/mx.h"
 #include "policy/outcome.h"
 
-/* ---- a table of answers ------------------------------------------------- */
+/* ---- a table of answers --------------------------------------------- */
 
 struct entry {
 	const char *name;
@@ -91,11 +91,11 @@ static void
 fill_records(struct dns_answer *a, enum dns_type type, const char *text)
 {
 	char copy[8192];
-	char *save = NULL;
+	char *rest = copy;
+	char *p;
 
 	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *p = strtok_r(copy, ",", &save); p != NULL;
-	     p = strtok_r(NULL, ",", &save)) {
+	while ((p = strsep(&rest, ",")) != NULL) {
 		struct dns_record *r = &a->records[a->records_n++];
 		unsigned preference = 0;
 
@@ -172,7 +172,7 @@ pump(void)
 	}
 }
 
-/* ---- lookups ------------------------------------------------------------ */
+/* ---- lookups -------------------------------------------------------- */
 
 static struct net_prefix forbidden[] = {
 	{ { AF_INET, { 127 } }, 8 },
@@ -320,7 +320,7 @@ expect_failure(unsigned code, const char *enhanced, enum outcome_action action)
 		owner, type, status, NULL, 0, NULL, false                      \
 	}
 
-/* ---- what is found ------------------------------------------------------ */
+/* ---- what is found -------------------------------------------------- */
 
 /* C29: by preference; a name listed twice counts once, at its best. */
 static void
@@ -462,7 +462,7 @@ address_literals(void **state)
 	expect_failure(550, "5.4.6", OUTCOME_BOUNCE);
 }
 
-/* ---- no host ------------------------------------------------------------ */
+/* ---- no host -------------------------------------------------------- */
 
 struct ending {
 	const char *what;
@@ -634,7 +634,7 @@ own_host_cuts_the_list(void **state)
 	expect_targets("b.test:25=203.0.113.1"); /* 10.0.0.1 is forbidden */
 }
 
-/* ---- routes ------------------------------------------------------------- */
+/* ---- routes --------------------------------------------------------- */
 
 static void
 routes(void **state)
@@ -683,7 +683,7 @@ routes(void **state)
 	expect_targets("127.0.0.1:4026=127.0.0.1");
 }
 
-/* ---- ending early ------------------------------------------------------- */
+/* ---- ending early --------------------------------------------------- */
 
 static void
 cancelled_at_every_step(void **state)

@@ -228,7 +228,7 @@ what_always_holds(void **state)
 	}
 }
 
-/* ---- statuses ----------------------------------------------------------- */
+/* ---- statuses ------------------------------------------------------- */
 
 static void
 status_text_is_safe(void **state)

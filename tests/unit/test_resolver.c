@@ -96,7 +96,7 @@ on_question(void *arg, const char *name, unsigned type, bool tcp,
 	}
 }
 
-/* ---- asking ------------------------------------------------------------- */
+/* ---- asking --------------------------------------------------------- */
 
 struct asked {
 	struct task task;
@@ -167,7 +167,7 @@ ask(struct world *w, const char *name, enum dns_type type, struct asked *a)
 	assert_int_equal(a->calls, 1);
 }
 
-/* ---- the world ---------------------------------------------------------- */
+/* ---- the world ------------------------------------------------------ */
 
 static void
 open_world(struct world *w, const char **servers, const char **local_data,
@@ -216,7 +216,7 @@ close_world(struct world *w)
 
 static const char *one_server[] = { SERVERS, NULL };
 
-/* ---- tests -------------------------------------------------------------- */
+/* ---- tests ---------------------------------------------------------- */
 
 /* B50, B51: the fate table of answers. */
 static void

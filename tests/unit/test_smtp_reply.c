@@ -183,7 +183,7 @@ test_next_reply_is_fresh(void **state)
 	assert_string_equal(r.text, "fine");
 }
 
-/* ---- capabilities -------------------------------------------------------- */
+/* ---- capabilities --------------------------------------------------- */
 
 static const struct {
 	const char *line;
@@ -250,7 +250,7 @@ test_ehlo_clear(void **state)
 	assert_int_equal(e.rcpt_max, 0);
 }
 
-/* ---- rendering --------------------------------------------------------------- */
+/* ---- rendering ------------------------------------------------------ */
 
 static const struct {
 	unsigned env;

@@ -36,7 +36,7 @@ struct record {
 	uint64_t what;
 };
 
-/* ---- the child ----------------------------------------------------------- */
+/* ---- the child ------------------------------------------------------ */
 
 struct item {
 	struct store_op op;
@@ -129,7 +129,7 @@ child(const char *dir, int fd)
 	}
 }
 
-/* ---- the parent ---------------------------------------------------------- */
+/* ---- the parent ----------------------------------------------------- */
 
 struct ledger {
 	uint64_t *ids; /* accepted, not ended; sorted when looked at */
