@@ -161,7 +161,10 @@ pytest = $(if $(wildcard $(1)/test_*.py),SORTIE_BUILD=$(abspath $(BUILD)) \
 	echo "$(1): no tests")
 
 bench: all $(BENCH) deps-check ## speed and memory beside other MTAs
-	SORTIE_BUILD=$(abspath $(BUILD)) tests/bench/run
+	SORTIE_BUILD=$(abspath $(BUILD)) tests/bench/run $(BENCH_ARGS)
+
+soak: all $(BENCH) deps-check ## five minutes of load, memory flat
+	SORTIE_BUILD=$(abspath $(BUILD)) tests/bench/run soak $(SOAK_ARGS)
 
 bench-build: $(BENCH)
 

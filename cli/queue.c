@@ -90,6 +90,9 @@ add_option(struct buf *target, int argc, char **argv, int *i)
 			time_value(value, when);
 			value = when;
 		}
+		if (strcmp(names[k], "from") == 0 && strcmp(value, "<>") == 0) {
+			value = ""; /* as the list shows the null sender */
+		}
 		client_add_parameter(target, names[k], value);
 		return COMMAND_GOOD;
 	}

@@ -28,7 +28,7 @@ struct control_options {
 	const char *socket_path;
 	struct queue *queue; /* borrowed, as everything here */
 	const struct receive_counters *receive;
-	/* Builds and swaps a snapshot; 0, or -1 with the reason. Main thread. */
+	/* Builds and swaps a snapshot; 0, or -1 and why. Main thread. */
 	int (*reload)(void *arg, struct err *e);
 	void *arg;
 	int64_t started_ms; /* wall */
@@ -40,9 +40,9 @@ struct control_options {
  * strings are copied. On the main thread, before or while its loop runs. */
 struct control *control_new(const struct control_options *o, struct err *e);
 
-/* Ends open requests and removes the socket. On the main thread; queue and
- * workers may go before or after: answers under way on a worker are dropped
- * when they return, so the reactor must outlive the workers. */
+/* Waits for the answers that workers are making, ends the connections and
+ * removes the socket. On the main thread, before queue_free and the reactor's
+ * end; before or after workers_free. */
 void control_free(struct control **c);
 
 #endif

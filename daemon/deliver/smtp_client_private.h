@@ -6,8 +6,9 @@
 #include "daemon/deliver/reply.h"
 
 /*
- * Inside a client session: smtp_client.c (life, states, events), smtp_client_reply.c
- * (what an answer means), smtp_client_send.c (commands and transactions).
+ * Inside a client session: smtp_client.c (life, states, events),
+ * smtp_client_reply.c (what an answer means), smtp_client_send.c (commands and
+ * transactions).
  *
  * Every command is an entry of one ring: [head, sent) wait for their reply,
  * [sent, tail) are still to be sent. Lock-step is the same with one entry in

@@ -402,7 +402,8 @@ smtp_client_quit(struct smtp_client *s)
 bool
 smtp_client_has_room(const struct smtp_client *s)
 {
-	if (s->state != SMTP_CLIENT_READY || s->retiring || s->stream != NULL) {
+	if (s->state != SMTP_CLIENT_READY || s->retiring || s->stream != NULL ||
+	    s->begun_n >= s->messages_max) {
 		return false;
 	}
 	if (s->transactions_n == 0) {

@@ -626,7 +626,7 @@ io_tick(struct reactor_io *ri, int64_t now_ms)
 	struct io *io = TAILQ_FIRST(&ri->all);
 
 	while (io != NULL) {
-		/* The callback may free io, but its memory stays for the round. */
+		/* The callback may free io; its memory stays for the round. */
 		struct io *next = TAILQ_NEXT(io, entry);
 
 		if (io->deadline_ms != 0 && now_ms >= io->deadline_ms) {

@@ -72,7 +72,7 @@ void io_write_ref(struct io *io, const void *data, size_t len,
                   void (*release)(void *arg), void *arg);
 size_t io_output_len(const struct io *io);
 void io_flush(struct io *io);
-/* One IO_DRAINED when the output is empty (at the earliest this round's end). */
+/* Copies. Keep an eye on io_output_len: the caller bounds the output. */
 void io_drain(struct io *io);
 /* Flush, TLS close_notify, half-close, then close by itself within linger_ms
  * while input is thrown away; the owner's pointer is nulled and no callback

@@ -303,7 +303,7 @@ tls_context(bool server, const char *cert, const char *key, const char *ca_file)
 	/* One system call for a record, not two. */
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD_BYTES);
-	/* Peers close after QUIT without close_notify: that is no error here. */
+	/* Peers close after QUIT without close_notify: no error here. */
 	(void)SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	return ctx;
 }

@@ -163,6 +163,9 @@ world_start(const char *delivery)
 void
 world_stop(void)
 {
+	if (world.reactor == NULL) {
+		return;
+	}
 	call(unmake, NULL);
 	reactor_stop(world.reactor);
 	reactor_join(world.reactor);

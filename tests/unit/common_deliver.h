@@ -53,7 +53,7 @@ unsigned peer_messages(unsigned number);
 struct peer_message {
 	char *sender;  /* MAIL's argument, as it came */
 	char *rcpts;   /* RCPT's arguments, joined by "\n" */
-	char *content; /* as it came: with dots stuffed, without the final dot */
+	char *content; /* as it came: stuffed, without the final dot */
 	size_t len;
 	bool bdat;
 	bool tls;

@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -157,20 +158,9 @@ reset(struct connection *c)
 	c->over = true;
 }
 
-/* false: the connection does not go on. positive_r: what was said is 2yz. */
-static bool
-answer(struct connection *c, const char *line, const char *honest,
-       bool *positive_r)
+static void
+answer_with(struct connection *c, const char *said)
 {
-	const char *said = NULL;
-
-	if (c->server->script != NULL) {
-		said = c->server->script(&c->public, line);
-	}
-	if (said == NULL) {
-		said = honest;
-	}
-	*positive_r = said[0] == '2' || said[0] == '3';
 	if (said == PEER_CLOSE) {
 		c->over = true;
 	} else if (said == PEER_RESET) {
@@ -185,6 +175,23 @@ answer(struct connection *c, const char *line, const char *honest,
 	} else if (said != PEER_SILENT) {
 		say(c, said);
 	}
+}
+
+/* false: the connection does not go on. positive_r: 2yz or 3yz was said. */
+static bool
+answer(struct connection *c, const char *line, const char *honest,
+       bool *positive_r)
+{
+	const char *said = NULL;
+
+	if (c->server->script != NULL) {
+		said = c->server->script(&c->public, line);
+	}
+	if (said == NULL) {
+		said = honest;
+	}
+	*positive_r = said[0] == '2' || said[0] == '3';
+	answer_with(c, said);
 	return !c->over;
 }
 
@@ -299,18 +306,23 @@ take_octets(struct connection *c, size_t len)
 static void
 end_of_content(struct connection *c)
 {
-	bool good;
+	bool good = false;
 
 	if (buf_len(&c->rcpts) == 0) {
 		answer(c, ".", "554 5.5.1 nobody\r\n", &good);
 		forget(c);
 		return;
 	}
-	if (answer(c, ".", "250 2.0.0 ok\r\n", &good) && good) {
-		keep(c);
-	} else if (good) {
+	/* Remembered before the reply goes out, so that who has the reply
+	 * finds it here. */
+	const char *said = NULL;
+	if (c->server->script != NULL) {
+		said = c->server->script(&c->public, ".");
+	}
+	if (said == NULL || said[0] == '2') {
 		keep(c);
 	}
+	answer_with(c, said == NULL ? "250 2.0.0 ok\r\n" : said);
 	forget(c);
 }
 
@@ -473,6 +485,8 @@ server_main(void *arg)
 		if (fd == -1) {
 			continue;
 		}
+		int on = 1;
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		struct connection *c = mem_alloc(sizeof(*c));
 		c->server = s;
 		c->fd = fd;
