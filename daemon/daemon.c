@@ -58,6 +58,7 @@ struct daemon {
 	struct receive_counters receive;
 	struct control *control;
 	struct lane *lanes;
+	struct reactor **reactors; /* the lanes', for the queue */
 	unsigned lanes_n;
 	int signals;
 	struct watch *signal_watch;
@@ -117,6 +118,19 @@ swap(struct daemon *d, struct snapshot *s)
 	d->snapshot = s;
 }
 
+/* Warnings may stand before it. */
+static void
+tell_first_error(const struct conf_findings *f, struct err *e)
+{
+	for (size_t i = 0; i < f->n && i < CONF_FINDINGS_MAX; i++) {
+		if (!f->list[i].warning) {
+			err_set(e, ERR_INVALID, "%s", f->list[i].text);
+			return;
+		}
+	}
+	err_set(e, ERR_INVALID, "too many findings");
+}
+
 static int
 reload(void *arg, struct err *e)
 {
@@ -127,7 +141,7 @@ reload(void *arg, struct err *e)
 	const char *blocker;
 
 	if (conf == NULL) {
-		err_set(e, ERR_INVALID, "%s", f->list[0].text);
+		tell_first_error(f, e);
 		free(f);
 		return -1;
 	}
@@ -379,8 +393,11 @@ engine_init(struct daemon *d, struct err *e)
 	struct store_options so = { .state_dir = c->gateway.state_dir,
 		                    .min_free = c->limits.queue_min_free };
 	struct queue_options qo = { .hot_max = c->limits.memory };
-	struct reactor **reactors = mem_alloc(d->lanes_n * sizeof(*reactors));
+	struct reactor **reactors;
 	unsigned workers = c->gateway.workers;
+
+	d->reactors = mem_alloc(d->lanes_n * sizeof(*d->reactors));
+	reactors = d->reactors;
 
 	for (unsigned i = 0; i < d->lanes_n; i++) {
 		reactors[i] = reactor_new(i, e);
@@ -396,7 +413,7 @@ engine_init(struct daemon *d, struct err *e)
 	d->workers = workers_new(workers == 0 ? cores() : workers, "worker");
 	qo.store = d->store;
 	qo.workers = d->workers;
-	qo.reactors = reactors; /* kept for the life of the queue */
+	qo.reactors = reactors;
 	qo.reactors_n = d->lanes_n;
 	d->queue = queue_new(&qo);
 	d->clients = client_table_new();
@@ -491,6 +508,7 @@ daemon_free(struct daemon **dp)
 	reactor_free(&d->main);
 	snapshot_unref(&d->snapshot);
 	conf_unref(&d->conf);
+	free(d->reactors);
 	free(d->lanes);
 	free(d->file);
 	free(d);

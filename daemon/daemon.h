@@ -8,10 +8,6 @@
  * the main thread.
  */
 
-#ifndef SORTIE_VERSION
-#define SORTIE_VERSION "0.1"
-#endif
-
 struct conf;
 struct daemon;
 

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/version.h"
 #include "conf/conf.h"
 #include "conf/load.h"
 #include "daemon/daemon.h"

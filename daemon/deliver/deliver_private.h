@@ -86,6 +86,7 @@ struct destination {
 	struct maildir_batch *maildir; /* under way */
 	int64_t idle_since_ms;
 	bool idle;
+	bool ending; /* destination_free is at work */
 };
 
 TAILQ_HEAD(destination_list, destination);

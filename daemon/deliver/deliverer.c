@@ -118,7 +118,7 @@ deliverer_update_idle(struct destination *d)
 	struct deliverer *dv = d->deliverer;
 	bool idle = is_idle(d);
 
-	if (idle == d->idle) {
+	if (idle == d->idle || d->ending) {
 		return;
 	}
 	d->idle = idle;

@@ -389,6 +389,7 @@ destination_free(struct destination **dp)
 		return;
 	}
 	*dp = NULL;
+	d->ending = true;
 	struct smtp_client *s = TAILQ_FIRST(&d->sessions);
 	while (s != NULL) {
 		smtp_client_abort(s);

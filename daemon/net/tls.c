@@ -5,6 +5,7 @@
 #include "daemon/net/tls.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,7 +230,10 @@ tls_client_new(const struct tls_contexts *t, const char *server_name,
 	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), server_name) !=
 	    1) {
 		ERR_clear_error();
-		(void)SSL_set_tlsext_host_name(ssl, server_name);
+		/* The macro for it casts const away; the call only reads. */
+		(void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME,
+		               TLSEXT_NAMETYPE_host_name,
+		               (void *)(uintptr_t)server_name);
 		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 		(void)SSL_set1_host(ssl, server_name);
 	}

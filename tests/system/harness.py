@@ -202,6 +202,7 @@ class Gateway:
 
     def start(self, wait=True):
         assert self.process is None
+        mark = len(self.log)
         self.process = subprocess.Popen(
             [BUILD / "sortied", "-c", self.conf], stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL, text=True, errors="replace")
@@ -209,9 +210,8 @@ class Gateway:
             target=self._read, args=(self.process,), daemon=True)
         self.reader.start()
         if wait:
-            mark = len(self.log)
             wait_for(lambda: self.process.poll() is not None or
-                     self.lines("ready", start=max(0, mark - 50)),
+                     self.lines("ready", start=mark),
                      10, "event=ready")
             assert self.process.poll() is None, "\n".join(self.log)
         return self

@@ -45,6 +45,8 @@ typedef const char *(*peer_script)(struct peer *p, const char *line);
 /* Lines behind the first of the EHLO reply, each with its code, for example
  * "250-PIPELINING\r\n250 SIZE\r\n". A reply to STARTTLS of "220" begins TLS. */
 void peer_start(unsigned number, const char *capabilities, peer_script script);
+/* From now on handshakes fail: garbage instead of TLS. */
+void peer_break_tls(bool broken);
 void peer_stop(unsigned number);
 
 unsigned peer_connections(unsigned number);

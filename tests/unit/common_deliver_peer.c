@@ -347,9 +347,22 @@ on_bdat(struct connection *c, const char *line)
 	}
 }
 
+static _Atomic bool tls_broken;
+
+void
+peer_break_tls(bool broken)
+{
+	atomic_store(&tls_broken, broken);
+}
+
 static void
 start_tls(struct connection *c)
 {
+	if (atomic_load(&tls_broken)) {
+		say(c, "this is no TLS\r\n");
+		c->over = true;
+		return;
+	}
 	c->ssl = SSL_new(c->server->ctx);
 	SSL_set_fd(c->ssl, c->fd);
 	if (SSL_accept(c->ssl) != 1) {
