@@ -27,17 +27,26 @@ enum fate {
 	FATE_DONE,        /* its result stands */
 };
 
+enum place {
+	PLACE_NONE = 0, /* in transactions only, or finished */
+	PLACE_WAITING,
+	PLACE_DETOUR, /* waits for another host than avoid */
+	PLACE_PREPARING,
+};
+
 struct delivery {
-	TAILQ_ENTRY(delivery) entry; /* waiting, preparing, or finished */
+	TAILQ_ENTRY(delivery) entry; /* of the list that place names */
 	struct destination *destination;
 	struct deliver_job *job;
 	struct deliver_result *results;
-	uint8_t *fates;                /* enum fate of each position */
-	uint32_t open;                 /* fates that are not FATE_DONE */
-	uint32_t first;                /* no FATE_WAITING below it */
-	bool queued;                   /* in the destination's waiting list */
-	uint8_t requeues;              /* put back without a fault of its own */
-	uint8_t tries;                 /* hosts that failed it */
+	uint8_t *fates; /* enum fate of each position */
+	uint32_t open;  /* fates that are not FATE_DONE */
+	uint32_t first; /* no FATE_WAITING below it */
+	enum place place;
+	uint8_t requeues;   /* put back without a fault of its own */
+	uint8_t tries;      /* hosts that failed it */
+	struct host *avoid; /* a reference: it did not want this one message */
+	struct smtp_status *why;       /* what it said */
 	struct payload *payload;       /* prepared; NULL: nothing was needed */
 	struct payload_job *preparing; /* NULL: not in that list */
 };
@@ -63,6 +72,7 @@ struct destination {
 	const char *route; /* within key; NULL: by MX of key */
 	struct delivery_list waiting;
 	size_t waiting_n;
+	struct delivery_list detour; /* few: one host's whim */
 	struct delivery_list preparing;
 	unsigned preparing_n;
 
@@ -138,9 +148,14 @@ struct destination *destination_new(struct deliverer *dv, const char *key,
 /* Ends its sessions and postpones its deliveries. */
 void destination_free(struct destination **d);
 void destination_add(struct destination *d, struct delivery *dl);
-/* Back to the head of the list, unless it is there or all is decided. */
+/* Back to the head of its list, unless it is there or all is decided. */
 void destination_requeue(struct destination *d, struct delivery *dl);
 void destination_remove(struct destination *d, struct delivery *dl);
+/* h did not want this message, another host may; false: there is none. */
+bool destination_detour(struct destination *d, struct delivery *dl,
+                        struct host *h, const struct smtp_status *why);
+/* What a session with h may take next, NULL: nothing. */
+struct delivery *destination_next(struct destination *d, const struct host *h);
 /* Gives what waits to sessions, begins sessions. */
 void destination_pump(struct destination *d);
 /* Nothing new is begun: what waits goes back, idle sessions end. */
@@ -166,30 +181,12 @@ void destination_tls_failed(struct destination *d, struct host *h,
 
 /* Finds hosts; pumps when they are known, or fails. */
 void hosts_lookup(struct destination *d);
-struct host *hosts_pick(struct destination *d); /* NULL: all are down */
+/* The best that is not down, nor avoid (may be NULL). NULL: there is none. */
+struct host *hosts_pick(struct destination *d, const struct host *avoid);
 void hosts_forget(struct destination *d);
 void hosts_all_up(struct destination *d);
 struct host *host_ref(struct host *h);
 void host_unref(struct host **h);
-
-/* ---- smtp_client.c -------------------------------------------------- */
-
-struct smtp_client *smtp_client_next(const struct smtp_client *s);
-void smtp_client_start(struct destination *d, struct host *h);
-/* Takes from the waiting list what it can. */
-void smtp_client_feed(struct smtp_client *s);
-/* QUIT when nothing is under way, after that otherwise. */
-void smtp_client_retire(struct smtp_client *s);
-/* At once; its deliveries go back to the waiting list. */
-void smtp_client_abort(struct smtp_client *s);
-void smtp_client_facts(const struct smtp_client *s, struct delivery *dl,
-                       struct deliver_result *r);
-
-/* ---- maildir.c ------------------------------------------------------ */
-
-bool maildir_is(const struct destination *d); /* its route is one */
-void maildir_pump(struct destination *d);
-void maildir_abandon(struct destination *d);
 
 /* ---- deliverer.c ---------------------------------------------------- */
 

@@ -107,9 +107,9 @@ forget(struct deliverer *dv, struct destination *d)
 static bool
 is_idle(const struct destination *d)
 {
-	return TAILQ_EMPTY(&d->waiting) && TAILQ_EMPTY(&d->preparing) &&
-	       TAILQ_EMPTY(&d->sessions) && d->lookup == NULL &&
-	       d->maildir == NULL;
+	return TAILQ_EMPTY(&d->waiting) && TAILQ_EMPTY(&d->detour) &&
+	       TAILQ_EMPTY(&d->preparing) && TAILQ_EMPTY(&d->sessions) &&
+	       d->lookup == NULL && d->maildir == NULL;
 }
 
 void

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "daemon/deliver/deliver_private.h"
+#include "daemon/deliver/smtp_client.h"
 #include "store/envelope.h"
 
 struct delivery *
@@ -39,6 +40,8 @@ give_back(struct delivery *dl)
 	struct deliver_job *job = dl->job;
 
 	payload_unref(&dl->payload);
+	host_unref(&dl->avoid);
+	free(dl->why);
 	job->done(job, dl->results);
 	free(dl->results);
 	free(dl);

@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/deliver/deliver_private.h"
+#include "daemon/deliver/maildir.h"
+#include "daemon/deliver/smtp_client.h"
 
 #define WAIT_BEFORE_GROWING_MS 10
 #define GROW_PAUSE_MS          10000 /* after a further session failed */
@@ -50,11 +52,23 @@ now_ms(const struct destination *d)
 
 /* ---- lists ---------------------------------------------------------- */
 
+static void
+put(struct destination *d, struct delivery *dl, enum place where)
+{
+	dl->place = where;
+	if (where == PLACE_DETOUR) {
+		TAILQ_INSERT_HEAD(&d->detour, dl, entry);
+	} else {
+		TAILQ_INSERT_HEAD(&d->waiting, dl, entry);
+		d->waiting_n++;
+	}
+}
+
 void
 destination_add(struct destination *d, struct delivery *dl)
 {
 	TAILQ_INSERT_TAIL(&d->waiting, dl, entry);
-	dl->queued = true;
+	dl->place = PLACE_WAITING;
 	d->waiting_n++;
 	deliverer_update_idle(d);
 }
@@ -62,27 +76,44 @@ destination_add(struct destination *d, struct delivery *dl)
 void
 destination_requeue(struct destination *d, struct delivery *dl)
 {
-	if (dl->queued || dl->preparing != NULL || dl->open == 0) {
-		return;
-	}
 	dl->first = 0;
-	TAILQ_INSERT_HEAD(&d->waiting, dl, entry);
-	dl->queued = true;
-	d->waiting_n++;
+	if (dl->place == PLACE_NONE && dl->open > 0) {
+		put(d, dl, dl->avoid != NULL ? PLACE_DETOUR : PLACE_WAITING);
+	}
 }
 
 void
 destination_remove(struct destination *d, struct delivery *dl)
 {
-	if (dl->queued) {
+	switch (dl->place) {
+	case PLACE_NONE:
+		break;
+	case PLACE_WAITING:
 		TAILQ_REMOVE(&d->waiting, dl, entry);
-		dl->queued = false;
 		d->waiting_n--;
-	}
-	if (dl->preparing != NULL) {
+		break;
+	case PLACE_DETOUR:
+		TAILQ_REMOVE(&d->detour, dl, entry);
+		break;
+	case PLACE_PREPARING:
 		TAILQ_REMOVE(&d->preparing, dl, entry);
 		payload_cancel(&dl->preparing);
 		d->preparing_n--;
+		break;
+	}
+	dl->place = PLACE_NONE;
+}
+
+/* Those were tried: they are told what was said to them. */
+static void
+end_detours(struct destination *d)
+{
+	struct delivery *dl = TAILQ_FIRST(&d->detour);
+
+	while (dl != NULL) {
+		struct delivery *next = TAILQ_NEXT(dl, entry);
+		delivery_decide_waiting(dl, OUTCOME_RETRY, dl->why);
+		dl = next;
 	}
 }
 
@@ -97,6 +128,35 @@ destination_postpone(struct destination *d, const struct smtp_status *why,
 		delivery_postpone(dl, why, retry_after_ms);
 		dl = next;
 	}
+	end_detours(d);
+}
+
+struct delivery *
+destination_next(struct destination *d, const struct host *h)
+{
+	struct delivery *dl = TAILQ_FIRST(&d->detour);
+
+	if (dl != NULL && dl->avoid != h) {
+		return dl;
+	}
+	return TAILQ_FIRST(&d->waiting);
+}
+
+bool
+destination_detour(struct destination *d, struct delivery *dl, struct host *h,
+                   const struct smtp_status *why)
+{
+	if (dl->avoid != NULL || hosts_pick(d, h) == NULL) {
+		return false; /* two were asked: enough (C29) */
+	}
+	dl->avoid = host_ref(h);
+	dl->why = mem_alloc(sizeof(*dl->why));
+	*dl->why = *why;
+	if (dl->place == PLACE_WAITING) {
+		destination_remove(d, dl);
+		destination_requeue(d, dl);
+	}
+	return true;
 }
 
 /* ---- failure -------------------------------------------------------- */
@@ -153,15 +213,27 @@ destination_fail(struct destination *d, const struct smtp_status *status)
 	deliverer_update_idle(d);
 }
 
+/* Is there a session with that host that is ready (or only at work)? */
+static bool
+serves(const struct destination *d, const struct host *h)
+{
+	const struct smtp_client *s = TAILQ_FIRST(&d->sessions);
+
+	for (; s != NULL; s = smtp_client_next(s)) {
+		if (smtp_client_host(s) == h && smtp_client_is_ready(s)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void
 destination_host_failed(struct destination *d, struct host *h,
                         const struct smtp_status *status)
 {
-	unsigned ready = d->sessions_n - d->starting_n;
-
-	if (ready > 0 && status->stage < STAGE_MAIL) {
+	if (serves(d, h) && status->stage < STAGE_MAIL) {
 		/* The host works; it only does not want one more. */
-		d->allowed = ready;
+		d->allowed = d->sessions_n - d->starting_n;
 		d->grow_after_ms = now_ms(d) + jitter(GROW_PAUSE_MS);
 		return;
 	}
@@ -210,6 +282,7 @@ on_prepared(void *arg, struct payload *p, const struct smtp_status *status)
 	TAILQ_REMOVE(&d->preparing, dl, entry);
 	d->preparing_n--;
 	dl->preparing = NULL;
+	dl->place = PLACE_NONE;
 	if (p == NULL) {
 		delivery_decide_waiting(dl, outcome_decide(status).action,
 		                        status);
@@ -245,6 +318,7 @@ destination_prepare(struct destination *d, struct delivery *dl,
 	payload_unref(&dl->payload);
 	dl->preparing = payload_prepare(&o, delivery_envelope(dl), form,
 	                                on_prepared, dl);
+	dl->place = PLACE_PREPARING;
 	TAILQ_INSERT_TAIL(&d->preparing, dl, entry);
 	d->preparing_n++;
 	return true;
@@ -302,7 +376,7 @@ begin_session(struct destination *d, int64_t now)
 		hosts_lookup(d);
 		return;
 	}
-	struct host *h = hosts_pick(d);
+	struct host *h = hosts_pick(d, NULL);
 	if (h != NULL) {
 		smtp_client_start(d, h);
 		return;
@@ -312,20 +386,54 @@ begin_session(struct destination *d, int64_t now)
 	}
 }
 
+/* A session for what one host did not want. */
+static void
+pump_detour(struct destination *d)
+{
+	const struct delivery *dl = TAILQ_FIRST(&d->detour);
+
+	if (dl == NULL) {
+		return;
+	}
+	struct host *h = hosts_pick(d, dl->avoid);
+	if (h == NULL) {
+		end_detours(d);
+		return;
+	}
+	const struct smtp_client *s = TAILQ_FIRST(&d->sessions);
+	for (; s != NULL; s = smtp_client_next(s)) {
+		if (smtp_client_host(s) != dl->avoid) {
+			return; /* it will take it */
+		}
+	}
+	smtp_client_start(d, h);
+}
+
+static void
+feed_ready(struct destination *d)
+{
+	struct smtp_client *s = TAILQ_FIRST(&d->ready);
+
+	/* Who has taken all it can leaves the list; the next is asked. */
+	while (s != NULL && (d->waiting_n > 0 || !TAILQ_EMPTY(&d->detour))) {
+		smtp_client_feed(s);
+		s = smtp_client_next_ready(s);
+	}
+}
+
 void
 destination_pump(struct destination *d)
 {
+	if (d->waiting_n == 0 && TAILQ_EMPTY(&d->detour)) {
+		return;
+	}
 	if (maildir_is(d)) {
 		maildir_pump(d);
 		return;
 	}
-	struct smtp_client *s = TAILQ_FIRST(&d->ready);
-	while (d->waiting_n > 0 && s != NULL && !d->deliverer->draining) {
-		smtp_client_feed(s); /* leaves the list when it has no room */
-		if (s == TAILQ_FIRST(&d->ready)) {
-			break; /* what is first must be prepared, no room */
-		}
-		s = TAILQ_FIRST(&d->ready);
+	if (!d->deliverer->draining) {
+		feed_ready(d);
+		pump_detour(d);
 	}
 	if (d->waiting_n == 0) {
 		return;
@@ -373,6 +481,7 @@ destination_new(struct deliverer *dv, const char *key, uint64_t hash)
 	}
 	d->allowed = 1;
 	TAILQ_INIT(&d->waiting);
+	TAILQ_INIT(&d->detour);
 	TAILQ_INIT(&d->preparing);
 	TAILQ_INIT(&d->sessions);
 	TAILQ_INIT(&d->ready);
@@ -400,9 +509,7 @@ destination_free(struct destination **dp)
 		delivery_postpone(TAILQ_FIRST(&d->preparing), &shutting_down,
 		                  0);
 	}
-	while (!TAILQ_EMPTY(&d->waiting)) {
-		delivery_postpone(TAILQ_FIRST(&d->waiting), &shutting_down, 0);
-	}
+	destination_postpone(d, &shutting_down, 0);
 	hosts_forget(d);
 	timer_clear(&d->recheck);
 	free(d->key);

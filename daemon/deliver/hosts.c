@@ -134,12 +134,12 @@ hosts_lookup(struct destination *d)
 }
 
 struct host *
-hosts_pick(struct destination *d)
+hosts_pick(struct destination *d, const struct host *avoid)
 {
 	int64_t now = reactor_now_ms(d->deliverer->o.reactor);
 
 	for (size_t i = 0; i < d->hosts_n; i++) {
-		if (d->hosts[i]->down_until_ms <= now) {
+		if (d->hosts[i] != avoid && d->hosts[i]->down_until_ms <= now) {
 			return d->hosts[i];
 		}
 	}

@@ -8,6 +8,8 @@
  * Files that were renamed before a failure of the batch's end are removed
  * again as well as possible: a crash in between delivers twice, never not.
  */
+#include "daemon/deliver/maildir.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>

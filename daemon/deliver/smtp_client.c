@@ -3,6 +3,8 @@
  * deadline, and what the connection tells. One host, one connection, many
  * messages; it never reconnects, its destination begins another.
  */
+#include "daemon/deliver/smtp_client.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -235,7 +237,7 @@ on_input(void *arg, const char *data, size_t len)
 	}
 	smtp_client_send(s);
 	smtp_client_settle(s);
-	if (s->state == SMTP_CLIENT_READY && s->destination->waiting_n > 0) {
+	if (s->state == SMTP_CLIENT_READY) {
 		destination_pump(s->destination);
 	}
 	return used;
@@ -260,6 +262,10 @@ on_event(void *arg, enum io_event what)
 
 	switch (what) {
 	case IO_TIMEOUT:
+		if (smtp_client_progressed(s)) {
+			io_deadline(s->io, smtp_client_timeout(s));
+			return;
+		}
 		if (s->state == SMTP_CLIENT_READY && s->transactions_n == 0 &&
 		    s->head == s->tail) {
 			quit(s);
@@ -394,7 +400,11 @@ smtp_client_settle(struct smtp_client *s)
 	if (s->state == SMTP_CLIENT_ENDED || s->in_feed) {
 		return;
 	}
-	if (s->begun_n >= s->messages_max && s->state == SMTP_CLIENT_READY) {
+	const struct conf_delivery *conf = &s->snapshot->conf->delivery;
+	bool used_up = s->begun_n >= s->messages_max ||
+	               (conf->idle_timeout_ms == 0 && d->waiting_n == 0 &&
+	                s->begun_n > 0);
+	if (used_up && s->state == SMTP_CLIENT_READY) {
 		s->retiring = true;
 	}
 	bool free = s->transactions_n == 0 && s->head == s->tail;
@@ -412,6 +422,25 @@ smtp_client_settle(struct smtp_client *s)
 	if (s->state != SMTP_CLIENT_HANDSHAKE && s->io != NULL) {
 		io_deadline(s->io, smtp_client_timeout(s));
 	}
+}
+
+bool
+smtp_client_is_ready(const struct smtp_client *s)
+{
+	return s->state == SMTP_CLIENT_READY;
+}
+
+struct host *
+smtp_client_host(const struct smtp_client *s)
+{
+	return s->host;
+}
+
+struct smtp_client *
+smtp_client_next_ready(const struct smtp_client *s)
+{
+	return s->in_ready ? TAILQ_NEXT(s, ready_entry)
+	                   : TAILQ_FIRST(&s->destination->ready);
 }
 
 struct smtp_client *

@@ -59,6 +59,7 @@ struct transaction {
 	bool bdat;
 	bool late;       /* BDAT is queued behind the last reply to RCPT */
 	bool answered;   /* some reply to it came */
+	bool on_idle;    /* begun when nothing else was under way */
 	uint32_t open_n; /* recipients whose fate is still decided here */
 	uint32_t recipients_n;
 	uint32_t recipients[]; /* indexes in the delivery; UINT32_MAX: not
@@ -106,6 +107,8 @@ struct smtp_client {
 	unsigned messages_max; /* then it retires */
 	uint32_t recipients_max;
 	struct payload_stream *stream; /* a payload is being streamed */
+	bool draining;    /* a long content is on its way to the kernel */
+	uint64_t written; /* of output, when progress was last looked at */
 	struct payload_lines lines;
 };
 
@@ -137,6 +140,8 @@ enum smtp_stage smtp_client_stage_of(enum command_kind kind);
 enum smtp_stage smtp_client_stage(const struct smtp_client *s);
 int64_t smtp_client_timeout(const struct smtp_client *s);
 void smtp_client_on_drained(struct smtp_client *s);
+/* Content is being written, and went on since the last call. */
+bool smtp_client_progressed(struct smtp_client *s);
 
 /* smtp_client_reply.c */
 /* The reply that is complete; input_left: octets behind it. false: the session

@@ -122,7 +122,8 @@ break_first(struct smtp_client *s, struct transaction *t,
 	}
 	struct outcome o = outcome_decide(&st);
 	bool idle_loss = !t->answered && s->done_n > 0;
-	if (idle_loss && dl != NULL && dl->requeues < REQUEUES_MAX) {
+	if (idle_loss && (!sent || t->on_idle) && dl != NULL &&
+	    dl->requeues < REQUEUES_MAX) {
 		/* The peer ended a connection that was kept for reuse. */
 		dl->requeues++;
 		requeue_all(s, t);
@@ -311,6 +312,9 @@ on_mail(struct smtp_client *s, struct transaction *t)
 		/* Sent before the peer said that the transaction before it
 		 * failed: RFC 3030 section 2 wants RSET between. */
 		dl->requeues++;
+		requeue_all(s, t);
+	} else if (outcome_decide(&status).action == OUTCOME_NEXT_HOST &&
+	           destination_detour(s->destination, dl, s->host, &status)) {
 		requeue_all(s, t);
 	} else {
 		decide_all(s, t, &status);

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "daemon/deliver/smtp_client.h"
 #include "daemon/deliver/smtp_client_private.h"
 #include "daemon/net/io.h"
 #include "store/envelope.h"
@@ -18,6 +19,7 @@
 #define RING_FIRST      16
 #define LINE_MAX_OCTETS 2048
 #define EAGER_MAX       65536 /* octets of content before any reply */
+#define PROGRESS_MIN    65536 /* less is with the kernel soon */
 
 /* ---- the ring ------------------------------------------------------- */
 
@@ -67,7 +69,7 @@ smtp_client_stage(const struct smtp_client *s)
 		return STAGE_RSET;
 	}
 	bool content = c->kind == COMMAND_DOT || c->kind == COMMAND_BDAT;
-	if (content && s->stream != NULL) {
+	if (content && (s->stream != NULL || s->draining)) {
 		return STAGE_CONTENT;
 	}
 	return kinds[c->kind].stage;
@@ -80,7 +82,7 @@ smtp_client_timeout(const struct smtp_client *s)
 	const struct command *c = awaited(s);
 	int64_t ms;
 
-	if (s->stream != NULL) {
+	if (s->stream != NULL || s->draining) {
 		return conf->block_timeout_ms;
 	}
 	if (c == NULL) {
@@ -159,7 +161,9 @@ on_piece(void *arg, const char *data, size_t len, const struct err *e)
 void
 smtp_client_on_drained(struct smtp_client *s)
 {
+	s->draining = false;
 	if (s->stream == NULL) {
+		smtp_client_settle(s);
 		return;
 	}
 	if (payload_stream_at_end(s->stream)) {
@@ -215,6 +219,22 @@ send_content(struct smtp_client *s, struct transaction *t)
 	}
 	s->output += payload_write_all(s->io, t->payload, !t->bdat);
 	t->end_octet = s->output;
+	if (io_output_len(s->io) > PROGRESS_MIN) {
+		s->draining = true;
+		io_drain(s->io);
+	}
+}
+
+bool
+smtp_client_progressed(struct smtp_client *s)
+{
+	if (s->stream == NULL && !s->draining) {
+		return false;
+	}
+	uint64_t written = s->output - io_output_len(s->io);
+	bool progress = written > s->written;
+	s->written = written;
+	return progress;
 }
 
 /* ---- commands ------------------------------------------------------- */
@@ -473,6 +493,7 @@ static void
 queue_transaction(struct smtp_client *s, struct transaction *t)
 {
 	TAILQ_INSERT_TAIL(&s->transactions, t, entry);
+	t->on_idle = s->transactions_n == 0;
 	s->transactions_n++;
 	s->begun_n++;
 	s->outstanding += t->len;
@@ -543,14 +564,15 @@ begin(struct smtp_client *s, struct delivery *dl)
 void
 smtp_client_feed(struct smtp_client *s)
 {
-	struct delivery_list *waiting = &s->destination->waiting;
+	struct destination *d = s->destination;
 
 	if (s->in_feed) {
 		return;
 	}
 	s->in_feed = true;
-	while (!TAILQ_EMPTY(waiting) && smtp_client_has_room(s)) {
-		if (!begin(s, TAILQ_FIRST(waiting))) {
+	while (smtp_client_has_room(s)) {
+		struct delivery *dl = destination_next(d, s->host);
+		if (dl == NULL || !begin(s, dl)) {
 			break;
 		}
 	}

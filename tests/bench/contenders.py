@@ -18,7 +18,7 @@ from measure import Group
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
+BUILD = os.environ.get("SORTIE_BUILD") or os.path.join(ROOT, "build")
 PEERS = os.path.join(ROOT, "build", "peers")
 READY_S = 20
 STOP_S = 30

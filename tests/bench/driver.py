@@ -18,7 +18,7 @@ import contenders
 import measure
 from contenders import BUILD, CONTENDERS, GATEWAY_ADDRESS, SINK_ADDRESS
 
-OUT = os.path.join(contenders.ROOT, "build", "bench")
+OUT = os.path.join(BUILD, "bench")
 STALL_S = 30   # no message at the sink for so long: the rest is lost
 SETTLE_S = 1   # work that a gateway does behind the last delivery
 WARM = 200     # messages before the measured ones
@@ -201,7 +201,7 @@ class Bench:
         if gate is not None:
             time.sleep(gate.rest_s)
             cpu = gate.group.cpu_s()
-            written = gate.group.written()
+            dirtied = gate.group.dirtied()
             sampler = measure.Sampler(gate.group)
             sampler.start()
         device = measure.device_written(self.work)
@@ -218,10 +218,13 @@ class Bench:
             sampler.stop()
             result.update({
                 "cpu_gateway": gate.group.cpu_s() - cpu,
-                "written": gate.group.written() - written,
+                "dirtied": gate.group.dirtied() - dirtied,
                 "rss": sampler.rss, "anon": sampler.anon,
                 "durable": gate.durable})
-        result["device"] = measure.device_written(self.work) - device
+        after = measure.device_written(self.work)
+        if gate is not None:
+            result["written"] = result["dirtied"] if after is None else \
+                after - device
         result["exit"] = gate.stop() if gate is not None else 0
         end = sink.stop()
         result["sink"] = end

@@ -655,6 +655,15 @@ loop(void)
 	}
 }
 
+/* Messages without a verdict, those that never went out included. */
+static long
+unfinished(void)
+{
+	long unsent = opt.seconds > 0 ? 0 : opt.messages - run.next;
+
+	return run.in_flight + (long)run.again_n + unsent;
+}
+
 static void
 report(void)
 {
@@ -670,10 +679,9 @@ report(void)
 	             "\"first_mail_us\": %lld, \"last_reply_us\": %lld, "
 	             "\"content_bytes\": %zu, \"cpu_s\": %.3f, "
 	             "\"last_refusal\": \"",
-	             run.accepted, run.refused, run.exhausted,
-	             run.in_flight + (long)run.again_n, run.retried,
-	             run.ambiguous, run.connects, run.dropped, seconds,
-	             seconds > 0 ? (double)run.accepted / seconds : 0,
+	             run.accepted, run.refused, run.exhausted, unfinished(),
+	             run.retried, run.ambiguous, run.connects, run.dropped,
+	             seconds, seconds > 0 ? (double)run.accepted / seconds : 0,
 	             samples_rank_ms(&run.reply, 0.5),
 	             samples_rank_ms(&run.reply, 0.99),
 	             samples_rank_ms(&run.reply, 1),
@@ -772,5 +780,5 @@ main(int argc, char **argv)
 		die(opt.ledger);
 	}
 	report();
-	return run.refused + run.exhausted + run.in_flight == 0 ? 0 : 1;
+	return run.refused + run.exhausted + unfinished() == 0 ? 0 : 1;
 }

@@ -359,6 +359,7 @@ static void
 start_tls(struct connection *c)
 {
 	if (atomic_load(&tls_broken)) {
+		(void)fill(c); /* the other side has begun */
 		say(c, "this is no TLS\r\n");
 		c->over = true;
 		return;

@@ -154,7 +154,11 @@ test_faults(void **state)
 			struct world_job *job = world_deliver("r0");
 			assert_true(job->results[0].attempted);
 			world_expect(job, f->action, f->code, NULL);
-			assert_int_equal(peer_messages(0), 0);
+			/* With CHUNKING it may have come all the same. */
+			bool garbage = f->says[0] == '2' || f->says[0] == '3';
+			if (round < 2 || !garbage) {
+				assert_int_equal(peer_messages(0), 0);
+			}
 			/* At most the one attempt: no storm of repeats. */
 			assert_true(peer_connections(0) <= 2);
 			end();
