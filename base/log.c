@@ -34,6 +34,14 @@ static _Atomic int sink_now = SINK_POLL;
 static _Atomic int fd_now = STDERR_FILENO;
 static _Atomic uint64_t lost;
 
+/* Lines that wait, of the thread that asked for it. */
+static _Thread_local struct {
+	bool on;
+	unsigned lines;
+	size_t len;
+	char text[LOG_LINE_MAX];
+} held;
+
 /*
  * Setting O_NONBLOCK on the inherited descriptor would set it for whoever
  * shares it; a pipe opened again through /proc is ours alone.
@@ -340,21 +348,57 @@ send_line(const char *text, size_t len)
 	return write(fd, text, len);
 }
 
+static void
+write_lines(const char *text, size_t len, unsigned lines)
+{
+	ssize_t n;
+
+	do {
+		n = send_line(text, len);
+	} while (n == -1 && errno == EINTR);
+	if (n != (ssize_t)len) {
+		atomic_fetch_add_explicit(&lost, lines, memory_order_relaxed);
+	}
+}
+
+void
+log_hold(void)
+{
+	held.on = true;
+}
+
+void
+log_flush(void)
+{
+	int saved = errno;
+
+	if (held.lines > 0) {
+		write_lines(held.text, held.len, held.lines);
+		held.len = 0;
+		held.lines = 0;
+		errno = saved;
+	}
+}
+
 void
 log_end(struct log_line *l)
 {
 	int saved = errno; /* logging an error must not change it */
-	ssize_t n;
 
 	if (l->len == 0) {
 		return;
 	}
 	l->text[l->len++] = '\n';
-	do {
-		n = send_line(l->text, l->len);
-	} while (n == -1 && errno == EINTR);
-	if (n != (ssize_t)l->len) {
-		atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+	if (held.lines > 0 && (l->level <= LOG_LEVEL_WARN ||
+	                       held.len + l->len > sizeof(held.text))) {
+		log_flush(); /* lines stay in order */
+	}
+	if (held.on && l->level > LOG_LEVEL_WARN) {
+		memcpy(held.text + held.len, l->text, l->len);
+		held.len += l->len;
+		held.lines++;
+	} else {
+		write_lines(l->text, l->len, 1);
 	}
 	l->len = 0;
 	l->active = false;

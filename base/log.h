@@ -49,6 +49,16 @@ void log_fmt(struct log_line *l, const char *key, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 void log_end(struct log_line *l);
 
+/*
+ * A thread that logs at every turn of a loop may gather lines and write
+ * several at once: from log_hold on they wait in a buffer of LOG_LINE_MAX
+ * octets of the thread's own (a write to a pipe stays whole), until it is full,
+ * log_flush is called or a line of level warn or error comes. Who holds lines
+ * calls log_flush before it sleeps and before it ends.
+ */
+void log_hold(void);
+void log_flush(void);
+
 /* event= and text= in one call. */
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));

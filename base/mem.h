@@ -18,4 +18,16 @@ char *mem_strndup(const char *s, size_t len)
 char *mem_printf(const char *fmt, ...)
         __attribute__((format(printf, 1, 2), returns_nonnull));
 
+/* For interfaces that only read but forgot to say const. */
+static inline void *
+mem_unconst(const void *p)
+{
+	union {
+		const void *in;
+		void *out;
+	} u = { .in = p };
+
+	return u.out;
+}
+
 #endif

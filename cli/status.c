@@ -90,9 +90,9 @@ print_status(const json_t *s)
 		                                NULL };
 
 	if (json_is_true(json_object_get(s, "healthy"))) {
-		print_line("store", "healthy");
+		print_line("health", "healthy");
 	} else {
-		(void)printf("%-12sUNHEALTHY: ", "store");
+		(void)printf("%-12sUNHEALTHY: ", "health");
 		command_print_text(text_of(s, "why"), 0);
 		(void)putchar('\n');
 	}

@@ -95,6 +95,29 @@ put_duration(const struct dump *d, int64_t ms, int64_t times)
 	}
 }
 
+static void
+put_rate(const struct dump *d, const void *from)
+{
+	struct conf_rate rate = { 0 };
+	uint32_t window = 0;
+	char unit = 's';
+
+	memcpy(&rate, from, sizeof(rate));
+	if (rate.count == 0) {
+		put(d, "\"off\"");
+		return;
+	}
+	window = rate.window_s;
+	if (window % 3600 == 0) {
+		window /= 3600;
+		unit = 'h';
+	} else if (window % 60 == 0) {
+		window /= 60;
+		unit = 'm';
+	}
+	put(d, "\"%" PRIu32 "/%" PRIu32 "%c\"", rate.count, window, unit);
+}
+
 static uint64_t
 get_number(const struct schema_setting *row, const void *from)
 {
@@ -168,6 +191,10 @@ dump_field(const struct dump *d, const struct schema_setting *row,
 	case SCHEMA_DURATION:
 		put_name(d, name);
 		put_duration(d, (int64_t)get_number(row, from), 1);
+		break;
+	case SCHEMA_RATE:
+		put_name(d, name);
+		put_rate(d, from);
 		break;
 	case SCHEMA_ENUM:
 		put_name(d, name);

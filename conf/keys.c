@@ -84,6 +84,7 @@ type_fits(const config_setting_t *s, enum schema_type type)
 	case SCHEMA_PATH:
 	case SCHEMA_SIZE:
 	case SCHEMA_DURATION:
+	case SCHEMA_RATE:
 	case SCHEMA_ENUM:
 	case SCHEMA_WORD:
 		return config_setting_type(s) == CONFIG_TYPE_STRING;
@@ -114,6 +115,8 @@ expected(enum schema_type type)
 		return "a size in quotes, such as \"50M\"";
 	case SCHEMA_DURATION:
 		return "a duration in quotes, such as \"4h\"";
+	case SCHEMA_RATE:
+		return "a rate in quotes, such as \"60/1m\"";
 	case SCHEMA_INT:
 		return "a whole number";
 	case SCHEMA_BOOL:

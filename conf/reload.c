@@ -87,6 +87,7 @@ same_field(const struct schema_setting *row, const struct conf *a,
 	case SCHEMA_BOOL:
 	case SCHEMA_SIZE:
 	case SCHEMA_DURATION:
+	case SCHEMA_RATE:
 	case SCHEMA_ENUM:
 		return memcmp(x, y, row->size) == 0;
 	case SCHEMA_LIST:

@@ -68,6 +68,10 @@
 		path, SCHEMA_WORD, fallback, 0, 0, words, false, true, at,     \
 			help                                                   \
 	}
+#define RATE(path, fallback, at, help)                                         \
+	{                                                                      \
+		path, SCHEMA_RATE, fallback, 0, 0, NULL, false, true, at, help \
+	}
 #define TEXT(path, type, fallback, max, required, reload, at, help)            \
 	{                                                                      \
 		path, type, fallback, 0, max, NULL, required, reload, at, help \
@@ -122,6 +126,10 @@ static const struct schema_setting settings[] = {
 	TEXT("gateway.spf_include", SCHEMA_DOMAIN, NULL, 253, false, true,
 	        AT(conf, gateway.spf_include),
 	        "what the SPF records of internal domains must include"),
+	TEXT("gateway.user", SCHEMA_STRING, NULL, 100, false, false,
+	        AT(conf, gateway.user),
+	        "user that a daemon started as root becomes; none: it stays "
+	        "root"),
 	{ "gateway.reactors", SCHEMA_INT, "0", 0, 256, NULL, false, false,
 	        AT(conf, gateway.reactors),
 	        "threads that serve connections; 0: one per core" },
@@ -142,6 +150,15 @@ static const struct schema_setting settings[] = {
 	NUMBER("limits.connections_per_client", "50", 1, 1000000,
 	        AT(conf, limits.connections_per_client),
 	        "connections from one client address"),
+	RATE("limits.connection_rate", "60/1m", AT(conf, limits.connection_rate),
+	        "new connections from one client address"),
+	RATE("limits.message_rate", "120/1m", AT(conf, limits.message_rate),
+	        "messages from one client address"),
+	RATE("limits.recipient_rate", "600/1m", AT(conf, limits.recipient_rate),
+	        "recipients named by one client address"),
+	ENUM("limits.rates_for", "others", "others|all",
+	        AT(conf, limits.rates_for),
+	        "whether the rates hold for authorized sources too"),
 	SIZE("limits.header_size", "200K", KIB, 16 * MIB,
 	        AT(conf, limits.header_size), "largest header section taken"),
 	SIZE("limits.memory", "16M", MIB, 64 * GIB, AT(conf, limits.memory),
@@ -155,7 +172,10 @@ static const struct schema_setting settings[] = {
 	        "wait for the next command"),
 	DURATION("limits.data_timeout", "3m", SECOND, HOUR,
 	        AT(conf, limits.data_timeout_ms),
-	        "wait for the next octets of a message"),
+	        "wait for the next data_progress octets of a message"),
+	SIZE("limits.data_progress", "4K", 1, MIB,
+	        AT(conf, limits.data_progress),
+	        "octets of a message that each data_timeout must bring"),
 	DURATION("limits.transaction_timeout", "1h", SECOND, DAY,
 	        AT(conf, limits.transaction_timeout_ms),
 	        "time for the whole content of a message"),
@@ -166,6 +186,10 @@ static const struct schema_setting settings[] = {
 	        AT(conf, limits.idle_commands),
 	        "commands without effect (NOOP, RSET, VRFY) that end a "
 	        "session"),
+	NUMBER("limits.reports_per_sender", "1000", 0, 1000000,
+	        AT(conf, limits.reports_per_sender),
+	        "delivery reports to one sender in an hour, the rest later; "
+	        "0: no bound"),
 
 	GROUP("resolver", "where DNS answers come from"),
 	LIST("resolver.servers", NULL, false, false,
@@ -194,6 +218,12 @@ static const struct schema_setting settings[] = {
 	DURATION("delivery.warn_after", "1h", 0, 60 * DAY,
 	        AT(conf, delivery.warn_after_ms),
 	        "age at which the sender is told of a delay; 0s: never"),
+	DURATION("delivery.report_wait", "60s", 0, HOUR,
+	        AT(conf, delivery.report_wait_ms),
+	        "how long a report waits for other recipients of the message"),
+	BOOLEAN("delivery.report_inbound", "false",
+	        AT(conf, delivery.report_inbound),
+	        "tell senders outside, whom nobody proved, of failures too"),
 	NUMBER("delivery.connections_per_destination", "20", 1, 1000,
 	        AT(conf, delivery.connections_per_destination),
 	        "connections to one destination"),
@@ -583,5 +613,37 @@ schema_parse_duration(const char *s, int64_t *ms_r)
 		return -1;
 	}
 	*ms_r = value;
+	return 0;
+}
+
+#define RATE_MAX INT64_C(1000000)
+
+int
+schema_parse_rate(const char *s, struct conf_rate *out_r)
+{
+	char one[] = "1?";
+	int64_t count = 0;
+	int64_t window_ms = 0;
+	const char *end = NULL;
+
+	if (strcmp(s, "off") == 0) {
+		*out_r = (struct conf_rate){ 0 };
+		return 0;
+	}
+	if (parse_digits(s, &count, &end) != 0 || *end != '/' || count < 1 ||
+	    count > RATE_MAX) {
+		return -1;
+	}
+	end++;
+	if (*end != '\0' && end[1] == '\0') { /* "60/m" */
+		one[1] = *end;
+		end = one;
+	}
+	if (schema_parse_duration(end, &window_ms) != 0 || window_ms < SECOND ||
+	    window_ms > DAY) {
+		return -1;
+	}
+	out_r->count = (uint32_t)count;
+	out_r->window_s = (uint32_t)(window_ms / 1000);
 	return 0;
 }

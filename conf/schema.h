@@ -18,6 +18,7 @@ enum schema_type {
 	SCHEMA_BOOL,
 	SCHEMA_SIZE,     /* "50M" */
 	SCHEMA_DURATION, /* "4h" */
+	SCHEMA_RATE,     /* "60/1m", "off" */
 	SCHEMA_ENUM,     /* one of a list of words, kept as its position */
 	SCHEMA_WORD,     /* one of a list of words, kept as text */
 	SCHEMA_LIST,     /* parsed by code of its own */
@@ -55,5 +56,9 @@ const char *schema_suggest(const char *prefix, const char *name);
  * go without a unit (octets), a duration may not. */
 int schema_parse_size(const char *s, uint64_t *out_r);
 int schema_parse_duration(const char *s, int64_t *ms_r);
+/* "60/1m", or "60/m": so many in each duration of at most a day; "off": as
+ * many as come. -1 when it is neither. */
+struct conf_rate;
+int schema_parse_rate(const char *s, struct conf_rate *out_r);
 
 #endif

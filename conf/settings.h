@@ -43,8 +43,19 @@ struct conf_gateway {
 	struct net_addr *egress;
 	size_t egress_n;
 	const char *spf_include; /* NULL when not given */
+	const char *user;        /* NULL: none */
 	unsigned reactors;       /* as configured; 0: one per core */
 	unsigned workers;
+};
+
+struct conf_rate {      /* "60/1m" */
+	uint32_t count; /* 0: no limit */
+	uint32_t window_s;
+};
+
+enum conf_rates_for {
+	CONF_RATES_OTHERS = 0, /* than authorized sources */
+	CONF_RATES_ALL,
 };
 
 struct conf_limits {
@@ -53,15 +64,21 @@ struct conf_limits {
 	unsigned hops;
 	unsigned connections;
 	unsigned connections_per_client;
+	struct conf_rate connection_rate;
+	struct conf_rate message_rate;
+	struct conf_rate recipient_rate;
+	enum conf_rates_for rates_for;
 	uint64_t header_size;    /* default 200 KiB */
 	uint64_t memory;         /* for content in memory, all sessions and
 	                             first attempts together; default 16M */
 	uint64_t queue_min_free; /* free disk space below which 452 is given */
 	int64_t command_timeout_ms; /* default 5m (C24) */
-	int64_t data_timeout_ms;    /* between two reads in DATA; default 3m */
+	int64_t data_timeout_ms;    /* for data_progress octets; default 3m */
+	uint64_t data_progress;     /* default 4 KiB */
 	int64_t transaction_timeout_ms; /* whole DATA; default 1h */
 	unsigned bad_commands;          /* default 100 (design section 8) */
 	unsigned idle_commands;         /* NOOP, RSET, VRFY...; default 1000 */
+	unsigned reports_per_sender;    /* in an hour; 0: no bound */
 };
 
 struct conf_resolver {
@@ -78,6 +95,8 @@ struct conf_delivery {
 	struct conf_retry retry;
 	int64_t expire_ms;
 	int64_t warn_after_ms;
+	int64_t report_wait_ms; /* for one report on a message; default 60s */
+	bool report_inbound;
 	unsigned connections_per_destination;
 	unsigned messages_per_connection;
 	unsigned recipients_per_message;

@@ -245,6 +245,22 @@ set_duration(struct loader *l, const struct field *f, const char *text)
 }
 
 static void
+set_rate(struct loader *l, const struct field *f, const char *text)
+{
+	struct conf_rate rate = { 0 };
+
+	if (schema_parse_rate(text, &rate) != 0) {
+		load_error(l, f->s,
+		           "%s: %s is no rate; write a number from 1 to "
+		           "1000000 and a duration up to 1d, such as "
+		           "\"60/1m\", or \"off\"",
+		           f->path, load_quote(l, text));
+		return;
+	}
+	memcpy(f->to, &rate, sizeof(rate));
+}
+
+static void
 set_word(struct loader *l, const struct field *f, const char *text)
 {
 	int i = word_index(f->row->words, text);
@@ -321,6 +337,9 @@ set_from_text(struct loader *l, const struct field *f, const char *text)
 		break;
 	case SCHEMA_DURATION:
 		set_duration(l, f, text);
+		break;
+	case SCHEMA_RATE:
+		set_rate(l, f, text);
 		break;
 	case SCHEMA_ENUM:
 	case SCHEMA_WORD:

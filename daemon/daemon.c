@@ -23,17 +23,16 @@
 #include "conf/load.h"
 #include "daemon/control/control.h"
 #include "daemon/deliver/deliver.h"
-#include "daemon/net/listener.h"
+#include "daemon/doors.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/resolver.h"
 #include "daemon/net/snapshot.h"
 #include "daemon/queue/queue.h"
 #include "daemon/receive/receive.h"
+#include "daemon/watchdog.h"
 #include "store/store.h"
 
-#define DRAIN_MS      20000 /* after SIGTERM */
-#define BEAT_MS       1000
-#define HEARTBEAT_MAX 10000 /* a reactor silent for longer is stuck */
+#define LOOK_MS 20 /* how often the end is looked for while draining */
 
 struct lane { /* one reactor and what lives on it */
 	struct reactor *reactor;
@@ -62,19 +61,12 @@ struct daemon {
 	unsigned lanes_n;
 	int signals;
 	struct watch *signal_watch;
-	struct timer beat;
+	struct timer look;
+	struct watchdog *watchdog;
 	int64_t started_ms;
 	int64_t stop_ms; /* monotonic; 0 while serving */
 	bool done;
 };
-
-static unsigned
-cores(void)
-{
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
-}
 
 /* ---- reload --------------------------------------------------------- */
 
@@ -189,7 +181,7 @@ drain(struct daemon *d)
 		d->lanes[i].task.run = on_drain;
 		reactor_post(d->lanes[i].reactor, &d->lanes[i].task);
 	}
-	timer_set(&d->beat, 20);
+	timer_set(&d->look, LOOK_MS);
 }
 
 /* Nothing under way any more, or the bound is reached. */
@@ -200,7 +192,7 @@ drained(struct daemon *d)
 	uint64_t open = atomic_load(&d->receive.connections);
 
 	/* Deliveries get a short while: what is left is durable. */
-	return waited > DRAIN_MS ||
+	return waited > DAEMON_DRAIN_MS ||
 	       (waited > 100 && open == 0 &&
 	        (queue_active(d->queue) == 0 || waited > 5000));
 }
@@ -230,6 +222,7 @@ end_lanes(struct daemon *d)
 	while (swap_pending(d)) {
 		usleep(1000);
 	}
+	watchdog_stop(d->watchdog);
 	workers_free(&d->workers);
 	store_close(&d->store); /* its last completions post to reactors */
 	for (unsigned i = 0; i < d->lanes_n; i++) {
@@ -261,38 +254,17 @@ on_signal(void *arg)
 	}
 }
 
-static bool
-reactors_alive(struct daemon *d)
-{
-	int64_t now = clock_mono_ms();
-
-	for (unsigned i = 0; i < d->lanes_n; i++) {
-		if (now - reactor_heartbeat_ms(d->lanes[i].reactor) >
-		    HEARTBEAT_MAX) {
-			return false;
-		}
-	}
-	return true;
-}
-
 static void
-on_beat(void *arg)
+on_look(void *arg)
 {
 	struct daemon *d = arg;
 
-	if (d->stop_ms != 0) {
-		if (drained(d)) {
-			d->done = true;
-			reactor_stop(d->main);
-			return;
-		}
-		timer_set(&d->beat, 20);
+	if (drained(d)) {
+		d->done = true;
+		reactor_stop(d->main);
 		return;
 	}
-	if (reactors_alive(d)) {
-		(void)sd_notify(0, "WATCHDOG=1"); /* no systemd, no matter */
-	}
-	timer_set(&d->beat, BEAT_MS);
+	timer_set(&d->look, LOOK_MS);
 }
 
 /* ---- start ---------------------------------------------------------- */
@@ -320,47 +292,15 @@ lane_init(struct daemon *d, struct lane *l, struct err *e)
 }
 
 static int
-listen_on(struct daemon *d, unsigned index, struct err *e)
+listen_all(struct daemon *d, struct doors *doors, struct err *e)
 {
-	struct net_endpoint at = d->conf->gateway.listen[index].endpoint;
-
-	for (unsigned i = 0; i < d->lanes_n; i++) {
-		int fd;
-
-		if (listener_bind(&at, &fd, e) == -1 ||
-		    receiver_listen(d->lanes[i].receiver, fd, index, e) == -1) {
-			return -1;
-		}
-	}
-	return 0;
-}
-
-/* Sockets handed over by systemd stand for the listen entries, in order. */
-static int
-listen_all(struct daemon *d, struct err *e)
-{
-	unsigned n = (unsigned)d->conf->gateway.listen_n;
-	int given = sd_listen_fds(1);
-
-	if (given > 0 && (unsigned)given != n) {
-		return err_set(e, ERR_INVALID,
-		               "%d sockets from systemd for %u gateway.listen "
-		               "entries; make the numbers equal",
-		               given, n);
-	}
-	for (unsigned i = 0; i < n; i++) {
-		if (given <= 0) {
-			if (listen_on(d, i, e) == -1) {
-				return -1;
-			}
-			continue;
-		}
+	for (unsigned i = 0; i < d->conf->gateway.listen_n; i++) {
 		for (unsigned k = 0; k < d->lanes_n; k++) {
-			int fd = dup(SD_LISTEN_FDS_START + (int)i);
+			int fd = doors_take(doors, i, k, e);
 
 			if (fd == -1 || receiver_listen(d->lanes[k].receiver,
 			                                fd, i, e) == -1) {
-				return fd == -1 ? err_sys(e, errno, "dup") : -1;
+				return -1;
 			}
 		}
 	}
@@ -382,7 +322,7 @@ signals_init(struct daemon *d, struct err *e)
 		return err_sys(e, errno, "signalfd");
 	}
 	d->signal_watch = watch_new(d->main, d->signals, on_signal, d);
-	timer_init(&d->beat, d->main, on_beat, d);
+	timer_init(&d->look, d->main, on_look, d);
 	return 0;
 }
 
@@ -396,7 +336,7 @@ engine_init(struct daemon *d, struct err *e)
 	struct reactor **reactors;
 	unsigned workers = c->gateway.workers;
 
-	d->reactors = mem_alloc(d->lanes_n * sizeof(*d->reactors));
+	d->reactors = mem_alloc(d->lanes_n * sizeof(struct reactor *));
 	reactors = d->reactors;
 
 	for (unsigned i = 0; i < d->lanes_n; i++) {
@@ -410,7 +350,8 @@ engine_init(struct daemon *d, struct err *e)
 	if (store_open(&so, &d->store, e) == -1) {
 		return -1;
 	}
-	d->workers = workers_new(workers == 0 ? cores() : workers, "worker");
+	d->workers =
+		workers_new(workers == 0 ? doors_lanes(c) : workers, "worker");
 	qo.store = d->store;
 	qo.workers = d->workers;
 	qo.reactors = reactors;
@@ -425,6 +366,26 @@ engine_init(struct daemon *d, struct err *e)
 	return 0;
 }
 
+static void
+watchdog_init(struct daemon *d)
+{
+	struct watchdog_options o = { .reactor = d->main,
+		                      .reactors = d->reactors,
+		                      .reactors_n = d->lanes_n,
+		                      .store = d->store,
+		                      .receive = &d->receive };
+
+	d->watchdog = watchdog_new(&o);
+}
+
+static bool
+stuck(void *arg, char *out, size_t size)
+{
+	const struct daemon *d = arg;
+
+	return watchdog_stuck(d->watchdog, out, size);
+}
+
 static int
 control_init(struct daemon *d, struct err *e)
 {
@@ -434,6 +395,7 @@ control_init(struct daemon *d, struct err *e)
 		.queue = d->queue,
 		.receive = &d->receive,
 		.reload = reload,
+		.stuck = stuck,
 		.arg = d,
 		.started_ms = d->started_ms,
 		.hostname = d->conf->gateway.hostname,
@@ -445,24 +407,28 @@ control_init(struct daemon *d, struct err *e)
 }
 
 struct daemon *
-daemon_new(const char *file, struct conf *conf, struct err *e)
+daemon_new(const char *file, struct conf *conf, struct doors *doors,
+           struct err *e)
 {
 	struct daemon *d = mem_alloc(sizeof(*d));
-	unsigned n = conf->gateway.reactors;
 
 	d->file = mem_strdup(file);
 	d->conf = conf;
 	d->signals = -1;
 	d->started_ms = clock_wall_ms();
 	d->snapshot = snapshot_new(conf_ref(conf), e);
-	d->lanes_n = n == 0 ? cores() : n;
+	d->lanes_n = doors_lanes(conf);
 	d->lanes = mem_alloc(d->lanes_n * sizeof(*d->lanes));
 	d->main = d->snapshot == NULL ? NULL : reactor_new(d->lanes_n, e);
 	if (d->main == NULL || signals_init(d, e) == -1 ||
-	    engine_init(d, e) == -1 || listen_all(d, e) == -1 ||
-	    control_init(d, e) == -1) {
+	    engine_init(d, e) == -1 || listen_all(d, doors, e) == -1) {
 		/* The process ends: what stands is the system's to clear, but
 		 * the store must be closed in order. */
+		store_close(&d->store);
+		return NULL;
+	}
+	watchdog_init(d);
+	if (control_init(d, e) == -1) {
 		store_close(&d->store);
 		return NULL;
 	}
@@ -478,7 +444,7 @@ daemon_run(struct daemon *d, struct err *e)
 			return -1;
 		}
 	}
-	timer_set(&d->beat, BEAT_MS);
+	watchdog_start(d->watchdog);
 	(void)sd_notify(0, "READY=1"); /* no systemd, no matter */
 	log_event(LOG_LEVEL_INFO, "ready", "%s, %u reactors",
 	          d->conf->gateway.hostname, d->lanes_n);
@@ -504,7 +470,8 @@ daemon_free(struct daemon **dp)
 	}
 	client_table_free(&d->clients);
 	watch_free(&d->signal_watch);
-	timer_clear(&d->beat);
+	timer_clear(&d->look);
+	watchdog_free(&d->watchdog);
 	reactor_free(&d->main);
 	snapshot_unref(&d->snapshot);
 	conf_unref(&d->conf);

@@ -8,12 +8,17 @@
  * the main thread.
  */
 
+#define DAEMON_DRAIN_MS 20000 /* after SIGTERM */
+
 struct conf;
 struct daemon;
+struct doors;
 
-/* Takes the reference to conf. Everything that can fail has failed when this
- * returns: store open, sockets bound, certificates read. */
-struct daemon *daemon_new(const char *file, struct conf *conf, struct err *e);
+/* Takes the reference to conf, and the descriptors out of doors. Everything
+ * that can fail has failed when this returns: store open, certificates read,
+ * the operator's socket bound. */
+struct daemon *daemon_new(const char *file, struct conf *conf,
+                          struct doors *doors, struct err *e);
 
 /* Serves until SIGTERM or SIGINT, then drains within a bound. */
 int daemon_run(struct daemon *d, struct err *e);

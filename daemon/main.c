@@ -1,6 +1,6 @@
 /*
- * sortied: reads the configuration, opens the store, starts reactors, workers
- * and the operator's door, and ends in the order that loses nothing.
+ * sortied: reads the configuration, binds its ports, gives away the rights it
+ * needs no more, and runs the daemon.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,10 @@
 #include "conf/conf.h"
 #include "conf/load.h"
 #include "daemon/daemon.h"
+#include "daemon/doors.h"
+#include "daemon/limits.h"
 #include "daemon/net/tls.h"
+#include "daemon/sandbox.h"
 #include "policy/outcome.h"
 
 #define DEFAULT_FILE "/etc/sortie/sortie.conf"
@@ -30,13 +33,15 @@
 static int
 usage(FILE *out, int status)
 {
-	fprintf(out, "usage: sortied [-c FILE] [-n]\n"
-	             "       sortied -T outcomes\n"
-	             "       sortied -V\n"
-	             "  -c FILE      configuration (default " DEFAULT_FILE ")\n"
-	             "  -n           check the configuration and exit\n"
-	             "  -T outcomes  print what each reply and failure means\n"
-	             "  -V           print the version\n");
+	(void)fprintf(
+		out, "usage: sortied [-c FILE] [-n]\n"
+		     "       sortied -T outcomes | limits\n"
+		     "       sortied -V\n"
+		     "  -c FILE      configuration (default " DEFAULT_FILE ")\n"
+		     "  -n           check the configuration and exit\n"
+		     "  -T outcomes  print what each reply and failure means\n"
+		     "  -T limits    print limits and time-outs\n"
+		     "  -V           print the version\n");
 	return status;
 }
 
@@ -53,35 +58,88 @@ raise_limits(void)
 			          strerrordesc_np(errno));
 		}
 	}
-	/* Keys and mail are in memory: no core file. */
-	lim.rlim_cur = 0;
-	lim.rlim_max = 0;
-	(void)setrlimit(RLIMIT_CORE, &lim); /* a refusal leaves it as it was */
 	/* Few arenas: memory stays flat with many threads. */
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 
-static int
-run(const char *file)
+static struct conf *
+load(const char *file)
 {
 	struct conf_findings *findings = mem_alloc(sizeof(*findings));
 	struct conf *conf = conf_load(file, findings);
+
+	conf_print_findings(findings, stderr);
+	free(findings);
+	return conf;
+}
+
+/* What root could read, the user must be able to read again at a reload:
+ * better to learn that now. NULL: the file is bad for the user. */
+static struct conf *
+load_as_user(const char *file, struct conf *conf, struct err *e)
+{
+	struct conf *again;
+	const char *blocker;
+
+	if (geteuid() == 0 || conf->gateway.user == NULL) {
+		return conf;
+	}
+	again = load(file);
+	if (again == NULL) {
+		err_set(e, ERR_REFUSED, "%s is no good for user %s", file,
+		        conf->gateway.user);
+	} else {
+		blocker = conf_reload_blocker(conf, again);
+		if (blocker != NULL) {
+			err_set(e, ERR_REFUSED, "%s has changed meanwhile",
+			        blocker);
+			conf_unref(&again);
+		}
+	}
+	conf_unref(&conf);
+	return again;
+}
+
+/* Ports first, then away with what only they needed. */
+static struct daemon *
+start(const char *file, struct conf *conf, struct err *e)
+{
+	struct doors *doors = doors_open(conf, e);
+	struct daemon *d;
+
+	if (doors == NULL || sandbox_become(conf, e) == -1) {
+		return NULL;
+	}
+	conf = load_as_user(file, conf, e);
+	if (conf == NULL) {
+		return NULL;
+	}
+	sandbox_seal(conf);
+	d = daemon_new(file, conf, doors, e);
+	doors_free(&doors);
+	return d;
+}
+
+static int
+run(const char *file)
+{
+	struct conf *conf;
 	struct daemon *d;
 	struct err e;
 	int status = 1;
 
-	conf_print_findings(findings, stderr);
-	free(findings);
+	umask(077);
+	(void)signal(SIGPIPE, SIG_IGN);
+	log_setup(LOG_LEVEL_INFO, getenv("JOURNAL_STREAM") != NULL);
+	sandbox_begin();
+	conf = load(file);
 	if (conf == NULL) {
 		return 2;
 	}
-	umask(077);
-	signal(SIGPIPE, SIG_IGN);
-	log_setup(LOG_LEVEL_INFO, getenv("JOURNAL_STREAM") != NULL);
 	raise_limits();
-	d = daemon_new(file, conf, &e);
+	d = start(file, conf, &e);
 	if (d == NULL) {
 		log_event(LOG_LEVEL_ERROR, "start-failed", "%s", e.text);
 		return 1;
@@ -93,6 +151,18 @@ run(const char *file)
 	}
 	daemon_free(&d);
 	return status;
+}
+
+static int
+print_table(const char *name)
+{
+	if (strcmp(name, "outcomes") == 0) {
+		return outcome_print_table(stdout) == 0 ? 0 : 1;
+	}
+	if (strcmp(name, "limits") == 0) {
+		return limits_print_table(stdout) == 0 ? 0 : 1;
+	}
+	return usage(stderr, 2);
 }
 
 int
@@ -111,10 +181,7 @@ main(int argc, char **argv)
 			check = true;
 			break;
 		case 'T':
-			if (strcmp(optarg, "outcomes") != 0) {
-				return usage(stderr, 2);
-			}
-			return outcome_print_table(stdout) == 0 ? 0 : 1;
+			return print_table(optarg);
 		case 'V':
 			printf("sortied " SORTIE_VERSION "\n");
 			return 0;

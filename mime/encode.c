@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-static const char HEX[] = "0123456789ABCDEF";
-static const char BASE64[] =
+static const char hex_digits[] = "0123456789ABCDEF";
+static const char base64_digits[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static int
@@ -34,8 +34,8 @@ set_token(struct encode_qp *q, unsigned char c, bool encoded)
 		return;
 	}
 	q->token[0] = '=';
-	q->token[1] = HEX[c >> 4];
-	q->token[2] = HEX[c & 15];
+	q->token[1] = hex_digits[c >> 4];
+	q->token[2] = hex_digits[c & 15];
 	q->token_len = 3;
 }
 
@@ -198,10 +198,10 @@ encode_base64_init(struct encode_base64 *b, struct buf *out)
 static void
 group(const unsigned char in[3], char out[4])
 {
-	out[0] = BASE64[in[0] >> 2];
-	out[1] = BASE64[(in[0] & 3) << 4 | in[1] >> 4];
-	out[2] = BASE64[(in[1] & 15) << 2 | in[2] >> 6];
-	out[3] = BASE64[in[2] & 63];
+	out[0] = base64_digits[in[0] >> 2];
+	out[1] = base64_digits[(in[0] & 3) << 4 | in[1] >> 4];
+	out[2] = base64_digits[(in[1] & 15) << 2 | in[2] >> 6];
+	out[3] = base64_digits[in[2] & 63];
 }
 
 static int

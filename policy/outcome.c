@@ -252,11 +252,11 @@ row_codes(const struct row *r, char out[16])
 		return "any";
 	}
 	if (r->enhanced != NULL) {
-		snprintf(out, 16, "%u %.8s", r->code_min, r->enhanced);
+		(void)snprintf(out, 16, "%u %.8s", r->code_min, r->enhanced);
 	} else if (r->code_min == r->code_max) {
-		snprintf(out, 16, "%u", r->code_min);
+		(void)snprintf(out, 16, "%u", r->code_min);
 	} else {
-		snprintf(out, 16, "%u-%u", r->code_min, r->code_max);
+		(void)snprintf(out, 16, "%u-%u", r->code_min, r->code_max);
 	}
 	return out;
 }
@@ -264,17 +264,17 @@ row_codes(const struct row *r, char out[16])
 int
 outcome_print_table(FILE *out)
 {
-	fprintf(out, "%-9s %-13s %-10s %-10s %-12s %s\n", "source", "stage",
-	        "code", "action", "scope", "why");
+	(void)fprintf(out, "%-9s %-13s %-10s %-10s %-12s %s\n", "source",
+	              "stage", "code", "action", "scope", "why");
 	for (size_t i = 0; i < ROWS; i++) {
 		char codes[16];
 
-		fprintf(out, "%-9s %-13s %-10s %-10s %-12s %s\n",
-		        source_word(TABLE[i].source),
-		        stages_word(TABLE[i].stages),
-		        row_codes(&TABLE[i], codes),
-		        outcome_action_word(TABLE[i].action),
-		        outcome_scope_word(TABLE[i].scope), TABLE[i].why);
+		(void)fprintf(out, "%-9s %-13s %-10s %-10s %-12s %s\n",
+		              source_word(TABLE[i].source),
+		              stages_word(TABLE[i].stages),
+		              row_codes(&TABLE[i], codes),
+		              outcome_action_word(TABLE[i].action),
+		              outcome_scope_word(TABLE[i].scope), TABLE[i].why);
 	}
 	return ferror(out) != 0 ? -1 : 0;
 }

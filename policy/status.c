@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const PHRASES[] = {
+static const char *const phrases[] = {
 	[STAGE_RESOLVE] = "looking up the next hop",
 	[STAGE_CONNECT] = "connecting",
 	[STAGE_GREETING] = "waiting for the greeting",
@@ -24,13 +24,13 @@ static const char *const PHRASES[] = {
 	[STAGE_QUIT] = "sending QUIT",
 };
 
-_Static_assert(sizeof(PHRASES) / sizeof(PHRASES[0]) == STAGE_QUIT + 1,
+_Static_assert(sizeof(phrases) / sizeof(phrases[0]) == STAGE_QUIT + 1,
                "a phrase for each stage");
 
 const char *
 smtp_stage_phrase(enum smtp_stage s)
 {
-	return PHRASES[s];
+	return phrases[s];
 }
 
 /* class "." subject "." detail, RFC 3463 section 2 */

@@ -1,3 +1,4 @@
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -78,6 +79,10 @@ ready(const struct committer *k, int64_t now, int *timeout_r)
 	    (until == -1 || k->compact_at_ms < until)) {
 		until = k->compact_at_ms;
 	}
+	if (k->condition == GOOD && k->s->o.min_free > 0 &&
+	    (until == -1 || k->space_at_ms < until)) {
+		until = k->space_at_ms;
+	}
 	if (until != -1 && until <= now) {
 		return true;
 	}
@@ -118,6 +123,14 @@ count(struct committer *k, size_t done, int64_t took_us)
 	pthread_mutex_unlock(&k->s->lock);
 }
 
+/* At a new piece of work. */
+static void
+get_busy(struct committer *k)
+{
+	atomic_store_explicit(&k->s->busy_ms, clock_mono_ms(),
+	                      memory_order_relaxed);
+}
+
 void
 committer_run_batches(struct committer *k)
 {
@@ -125,6 +138,7 @@ committer_run_batches(struct committer *k)
 		int64_t start = clock_mono_us();
 		size_t done;
 
+		get_busy(k);
 		health_check_space(k);
 		if (batch_gather(k)) {
 			batch_commit(k);
@@ -188,15 +202,19 @@ run(void *arg)
 
 	(void)pthread_setname_np(pthread_self(), "committer");
 	while (true) {
+		atomic_store_explicit(&k->s->busy_ms, 0, memory_order_relaxed);
 		wait_for_work(k);
+		get_busy(k);
 		if (k->condition != GOOD &&
 		    (k->stopping || clock_mono_ms() >= k->heal_at_ms)) {
 			health_heal(k);
 		}
 		committer_run_batches(k);
 		if (k->condition == GOOD) {
+			get_busy(k);
 			care_for_log(k);
 			compact(k);
+			health_watch_space(k);
 		}
 		if (k->stopping) {
 			break;

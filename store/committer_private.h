@@ -38,6 +38,8 @@ struct committer {
 	int64_t linger_until_ms; /* monotonic, as the next two */
 	int64_t heal_at_ms;
 	int64_t compact_at_ms;    /* -1: nothing in sight */
+	int64_t space_at_ms;      /* next look at the free space */
+	bool space_told;          /* that it is getting short */
 	unsigned log_pages_asked; /* log size at the last request */
 	char why[ERR_TEXT_MAX];
 
@@ -71,6 +73,9 @@ void batch_complete(struct committer *k);
 void health_set(struct committer *k, enum condition condition);
 /* Before an acceptance: is there the space that the options ask for? */
 void health_check_space(struct committer *k);
+/* The same now and then, whether or not mail comes, and a word of warning
+ * before it is gone. */
+void health_watch_space(struct committer *k);
 /* Tries to get back to GOOD; the stuck outcomes are tried with it. */
 void health_heal(struct committer *k);
 

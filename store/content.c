@@ -491,25 +491,35 @@ read_open(struct content *c, const struct content_ref *ref, const char *name,
 	return 0;
 }
 
-int
-content_read(struct content *c, uint64_t id, const struct content_ref *ref,
-             uint64_t offset, char *out, size_t len, struct err *e)
+static int
+differs(const char *name, const struct content_ref *ref, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT,
+	               "content/%s: checksum differs at %" PRIu64, name,
+	               ref->offset);
+}
+
+/* *crc_r: the content's, as its record says. */
+static int
+read_at(struct content *c, uint64_t id, const struct content_ref *ref,
+        const struct content_cursor *at, struct iovec *out, uint32_t *crc_r,
+        struct err *e)
 {
 	char name[NAME_MAX_LEN];
-	uint32_t crc;
+	size_t len = out->iov_len;
 	int rc = -1;
 	int fd = -1;
 
 	segment_name(ref->segment, true, name);
-	if (offset > ref->len || len > ref->len - offset) {
+	if (at->offset > ref->len || len > ref->len - at->offset) {
 		return err_set(e, ERR_INVALID, "read beyond the content");
 	}
 	if (read_open(c, ref, name, &fd, e) == -1) {
 		return -1;
 	}
 
-	if (record_check(fd, id, ref, &crc) == -1 ||
-	    pread_all(fd, out, len, ref->offset + offset) == -1) {
+	if (record_check(fd, id, ref, crc_r) == -1 ||
+	    pread_all(fd, out->iov_base, len, ref->offset + at->offset) == -1) {
 		if (errno != 0) {
 			err_sys(e, errno, "read content/%s", name);
 		} else {
@@ -517,13 +527,49 @@ content_read(struct content *c, uint64_t id, const struct content_ref *ref,
 			        "content/%s: no such record at %" PRIu64, name,
 			        ref->offset);
 		}
-	} else if (len == ref->len && crc32c(0, out, len) != crc) {
-		err_set(e, ERR_CORRUPT,
-		        "content/%s: checksum differs at %" PRIu64, name,
-		        ref->offset);
 	} else {
 		rc = 0;
 	}
 	close(fd);
 	return rc;
+}
+
+int
+content_read(struct content *c, uint64_t id, const struct content_ref *ref,
+             uint64_t offset, char *out, size_t len, struct err *e)
+{
+	struct content_cursor at = { .offset = offset };
+	struct iovec to = { .iov_base = out, .iov_len = len };
+	char name[NAME_MAX_LEN];
+	uint32_t crc;
+
+	if (read_at(c, id, ref, &at, &to, &crc, e) == -1) {
+		return -1;
+	}
+	if (len == ref->len && crc32c(0, out, len) != crc) {
+		segment_name(ref->segment, true, name);
+		return differs(name, ref, e);
+	}
+	return 0;
+}
+
+int
+content_read_next(struct content *c, uint64_t id, const struct content_ref *ref,
+                  struct content_cursor *at, char *out, size_t len,
+                  struct err *e)
+{
+	struct iovec to = { .iov_base = out, .iov_len = len };
+	char name[NAME_MAX_LEN];
+	uint32_t crc;
+
+	if (read_at(c, id, ref, at, &to, &crc, e) == -1) {
+		return -1;
+	}
+	at->offset += len;
+	at->sum = crc32c(at->sum, out, len);
+	if (at->offset == ref->len && at->sum != crc) {
+		segment_name(ref->segment, true, name);
+		return differs(name, ref, e);
+	}
+	return 0;
 }

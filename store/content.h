@@ -116,6 +116,12 @@ uint64_t content_segments(struct content *c);
 
 int content_read(struct content *c, uint64_t id, const struct content_ref *ref,
                  uint64_t offset, char *out, size_t len, struct err *e);
+/* The next piece, which moves the cursor; the one that ends the content fails
+ * when the checksum of all pieces differs. */
+int content_read_next(struct content *c, uint64_t id,
+                      const struct content_ref *ref,
+                      struct content_cursor *at, char *out, size_t len,
+                      struct err *e);
 
 /* ---- compaction --------------------------------------------------- */
 

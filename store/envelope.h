@@ -68,10 +68,28 @@ struct recipient {
 	const char *last_reply;  /* NULL, or why it waits; safe text */
 };
 
+/* What the sender is still to be told of a recipient, by a report (DSN) that
+ * is not durable yet. Numbers of action are those of who reports. */
+struct owed {
+	uint32_t index; /* the recipient's */
+	uint8_t action;
+	int64_t at_ms;      /* wall: of the attempt that decided it */
+	const char *status; /* "5.1.1" */
+	const char *remote; /* the host that decided it; NULL: none */
+	const char *reply;  /* what it said, with its code; NULL: nothing */
+	const char *reason; /* in our words; NULL */
+};
+
 struct content_ref {
 	uint64_t segment; /* file number; 0: nowhere yet */
 	uint64_t offset;  /* of the first content octet */
 	uint64_t len;     /* octets, our Received field included */
+};
+
+/* How far somebody reads a content piece by piece; zero at its begin. */
+struct content_cursor {
+	uint64_t offset;
+	uint32_t sum; /* of what was read */
 };
 
 struct envelope {
@@ -87,6 +105,14 @@ struct envelope {
 	uint32_t recipients_n;     /* in the array; a page may load a part */
 	uint32_t recipients_total; /* of the message as accepted */
 	struct content_ref content;
+	/* Only in a page: what a report is to tell now. */
+	struct owed *owed;
+	uint32_t owed_n;
+	/* Of one hand-out, for who hands out: jobs that are under way, and
+	 * until when what they owe the sender may wait for the others; 0:
+	 * nothing is owed. */
+	_Atomic uint32_t jobs;
+	_Atomic int64_t owed_due_ms;
 	/* The content in memory (malloc'ed), CRLF line ends, not dot-stuffed,
 	 * hot_len == content.len; NULL: read it from the content log. */
 	char *hot;

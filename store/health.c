@@ -1,3 +1,4 @@
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,8 @@
 
 #define HEAL_MS        2000
 #define HEADROOM_BYTES (1u << 20) /* free before a full store heals */
+#define SPACE_MS       5000       /* between two looks at the free space */
+#define SHORT_FACTOR   2          /* times min_free: worth a warning */
 
 void
 health_set(struct committer *k, enum condition condition)
@@ -27,6 +30,7 @@ health_set(struct committer *k, enum condition condition)
 		content_drop_spares(s->content);
 	}
 	pthread_mutex_lock(&s->lock);
+	s->stats.full = condition == LOW || condition == FULL;
 	(void)snprintf(s->why, sizeof(s->why), "%s", good ? "" : k->why);
 	pthread_mutex_unlock(&s->lock);
 	atomic_store(&s->healthy, good);
@@ -43,17 +47,60 @@ health_set(struct committer *k, enum condition condition)
 	}
 }
 
+static uint64_t
+free_space(struct committer *k)
+{
+	uint64_t octets = store_free_space(k->s);
+
+	atomic_store_explicit(&k->s->free_bytes, octets, memory_order_relaxed);
+	return octets;
+}
+
+static void
+set_low(struct committer *k)
+{
+	(void)snprintf(k->why, sizeof(k->why),
+	               "%s: less than %llu octets are free", k->s->dir,
+	               (unsigned long long)k->s->o.min_free);
+	health_set(k, LOW);
+}
+
 void
 health_check_space(struct committer *k)
 {
 	if (k->s->o.min_free == 0 || k->urgent == 0 || k->condition != GOOD) {
 		return;
 	}
-	if (store_free_space(k->s) < k->s->o.min_free) {
-		(void)snprintf(k->why, sizeof(k->why),
-		               "%s: less than %llu octets are free", k->s->dir,
-		               (unsigned long long)k->s->o.min_free);
-		health_set(k, LOW);
+	if (free_space(k) < k->s->o.min_free) {
+		set_low(k);
+	}
+}
+
+void
+health_watch_space(struct committer *k)
+{
+	uint64_t least = k->s->o.min_free;
+	int64_t now = clock_mono_ms();
+	uint64_t octets;
+
+	if (least == 0 || k->condition != GOOD || now < k->space_at_ms) {
+		return;
+	}
+	k->space_at_ms = now + SPACE_MS;
+	octets = free_space(k);
+	if (octets < least) {
+		set_low(k);
+		return;
+	}
+	if (octets / SHORT_FACTOR >= least) {
+		k->space_told = false;
+	} else if (!k->space_told) {
+		k->space_told = true;
+		log_event(LOG_LEVEL_WARN, "space-short",
+		          "%s: %llu octets are free; mail is refused below "
+		          "%llu",
+		          k->s->dir, (unsigned long long)octets,
+		          (unsigned long long)least);
 	}
 }
 
@@ -95,7 +142,7 @@ enough_space(struct committer *k)
 	uint64_t needed = k->s->o.min_free > HEADROOM_BYTES ? k->s->o.min_free
 	                                                    : HEADROOM_BYTES;
 
-	if (store_free_space(k->s) >= needed) {
+	if (free_space(k) >= needed) {
 		return true;
 	}
 	(void)snprintf(k->why, sizeof(k->why),

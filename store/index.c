@@ -22,6 +22,22 @@
 #define LOG_SIZE_LIMIT  (64 * 1024 * 1024)
 #define FILE_HEADER_LEN 100
 
+/* What senders are to be told, from the second version on. */
+#define SCHEMA_OWED                                                            \
+	"CREATE TABLE owed(\n"                                                 \
+	"  message INTEGER NOT NULL,\n"                                        \
+	"  idx INTEGER NOT NULL,\n"                                            \
+	"  action INTEGER NOT NULL,\n"                                         \
+	"  at INTEGER NOT NULL,\n"                                             \
+	"  due INTEGER,\n"                                                     \
+	"  status TEXT NOT NULL,\n"                                            \
+	"  remote TEXT,\n"                                                     \
+	"  reply TEXT,\n"                                                      \
+	"  reason TEXT,\n"                                                     \
+	"  PRIMARY KEY(message, idx, action)\n"                                \
+	") WITHOUT ROWID;\n"                                                   \
+	"CREATE INDEX owed_due ON owed(due) WHERE due IS NOT NULL;\n"
+
 static const char schema[] =
 	"CREATE TABLE message(\n"
 	"  id INTEGER PRIMARY KEY,\n"
@@ -53,13 +69,13 @@ static const char schema[] =
 	"  PRIMARY KEY(message, idx)\n"
 	") WITHOUT ROWID;\n"
 	"CREATE INDEX recipient_due ON recipient(next_attempt)\n"
-	"  WHERE next_attempt IS NOT NULL;\n"
+	"  WHERE next_attempt IS NOT NULL;\n" SCHEMA_OWED
 	"CREATE TABLE probe(id INTEGER PRIMARY KEY, n INTEGER NOT NULL);\n"
 	"INSERT INTO probe VALUES(1, 0);\n";
 
 /* The schema of version n leads to n + 1; none is older than the first. */
 static const struct index_migration migrations[] = {
-	{ 0, NULL },
+	{ 1, SCHEMA_OWED },
 };
 
 static const char *const statements[ST_COUNT] = {
@@ -100,11 +116,37 @@ static const char *const statements[ST_COUNT] = {
 	[ST_PROBE] = "UPDATE probe SET n = n + 1 WHERE id = 1",
 	[ST_RESIDENTS] = "SELECT id, segment, start, length FROM message"
 			 " WHERE id > ?1 AND id <= ?2 ORDER BY id",
-	[ST_RECIPIENT_ACTIVE] = "SELECT 1 FROM recipient WHERE message = ?1"
-				" AND next_attempt IS NULL LIMIT 1",
+	[ST_RECIPIENT_ACTIVE] =
+		"SELECT 1 FROM recipient WHERE message = ?1"
+		" AND next_attempt IS NULL UNION ALL SELECT 1 FROM owed"
+		" WHERE message = ?1 AND due IS NULL LIMIT 1",
 	[ST_MESSAGE_MOVE] = "UPDATE message SET segment = ?2, start = ?3"
 			    " WHERE id = ?1",
+	[ST_OWED_INSERT] =
+		"INSERT OR REPLACE INTO owed VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+	[ST_OWED_DELETE] = "DELETE FROM owed"
+			   " WHERE message = ?1 AND idx = ?2 AND action = ?3",
+	[ST_OWED_DELETE_RECIPIENT] = "DELETE FROM owed"
+				     " WHERE message = ?1 AND idx = ?2",
+	[ST_OWED_DELETE_MESSAGE] = "DELETE FROM owed WHERE message = ?1",
+	/* 3: RECIPIENT_DELIVERED, the first of the final states. */
+	[ST_OWED_LAST] = "DELETE FROM recipient WHERE message = ?1"
+			 " AND idx = ?2 AND state >= 3 AND NOT EXISTS"
+			 " (SELECT 1 FROM owed"
+			 " WHERE message = ?1 AND idx = ?2)",
+	[ST_OWED_POSTPONE] = "UPDATE owed SET due = ?4"
+			     " WHERE message = ?1 AND idx = ?2 AND action = ?3",
+	[ST_OWED_DUE] = "SELECT message FROM owed WHERE due <= ?1"
+			" ORDER BY due LIMIT ?2",
+	[ST_OWED_NEXT] = "SELECT (SELECT min(due) FROM owed"
+			 " WHERE due IS NOT NULL), EXISTS (SELECT 1 FROM owed)",
+	[ST_OWED_GET] = "SELECT idx, action, at, status, remote, reply, reason"
+			" FROM owed WHERE message = ?1 AND due IS NOT NULL"
+			" ORDER BY idx, action",
+	[ST_OWED_ACTIVATE] = "UPDATE owed SET due = NULL WHERE message = ?1",
 };
+
+_Static_assert(RECIPIENT_DELIVERED == 3, "the number in ST_OWED_LAST");
 
 int
 index_fail(sqlite3 *db, const char *what, struct err *e)
@@ -403,6 +445,7 @@ index_open(const char *path, bool create, struct index **ix_r, struct err *e)
 	}
 
 	ix = mem_alloc(sizeof(*ix));
+	ix->owes = true; /* until the first page knows better */
 	ix->path = mem_strdup(path);
 	if (index_connect(path, false, &ix->db, e) == -1) {
 		goto fail;
@@ -413,8 +456,9 @@ index_open(const char *path, bool create, struct index **ix_r, struct err *e)
 		goto fail;
 	}
 	if (pragma_int(ix->db, "PRAGMA application_id", &mode, e) == -1 ||
-	    index_migrate(ix->db, path, migrations, 1, INDEX_VERSION, e) ==
-	            -1 ||
+	    index_migrate(ix->db, path, migrations,
+	                  sizeof(migrations) / sizeof(migrations[0]),
+	                  INDEX_VERSION, e) == -1 ||
 	    prepare(ix->db, ix->st, e) == -1) {
 		goto fail;
 	}

@@ -17,7 +17,9 @@
  * of files of content but their numbers.
  *
  * recipient.next_attempt: NULL is active (a job in memory owns it), else the
- * time at which a page hands it out, INDEX_NEVER for the held ones.
+ * time at which a page hands it out, INDEX_NEVER for the held ones and for
+ * those in a final state that stay until their sender is told. owed.due is
+ * alike: NULL while a report in memory owns it.
  */
 
 struct index;
@@ -50,7 +52,7 @@ void index_close(struct index **ix);
  * emptied into the data base. Only then can a commit be trusted again. */
 int index_reopen(struct index *ix, struct err *e);
 
-/* Recovery at open: nobody is active any more. */
+/* Recovery at open: nobody is active any more, what is owed is due. */
 int index_reset_active(struct index *ix, struct err *e);
 int index_claims(struct index *ix,
                  void (*claim)(void *arg, const struct content_claim *c),
@@ -102,7 +104,7 @@ int index_connect(const char *path, bool read_only, struct sqlite3 **db_r,
 int index_fail(struct sqlite3 *db, const char *what, struct err *e);
 
 #define INDEX_APPLICATION_ID 0x536f7274 /* "Sort" */
-#define INDEX_VERSION        1
+#define INDEX_VERSION        2
 
 /* Brings a schema of version n to n + 1. */
 struct index_migration {

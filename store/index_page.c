@@ -73,9 +73,8 @@ due_keys(struct index *ix, int64_t due_ms, uint32_t limit, struct due **keys_r,
 	return r;
 }
 
-/* NULL stays NULL. */
-static const char *
-column_text(sqlite3_stmt *st, int at, struct arena *a)
+const char *
+index_column_text(sqlite3_stmt *st, int at, struct arena *a)
 {
 	const unsigned char *text = sqlite3_column_text(st, at);
 
@@ -86,8 +85,9 @@ column_text(sqlite3_stmt *st, int at, struct arena *a)
 	                     (size_t)sqlite3_column_bytes(st, at));
 }
 
-static enum index_result
-load_recipient(struct index *ix, struct envelope *env, struct recipient *r)
+enum index_result
+index_load_recipient(struct index *ix, struct envelope *env,
+                     struct recipient *r)
 {
 	sqlite3_stmt *st = ix->st[ST_RECIPIENT_GET];
 	enum index_result result = INDEX_OK;
@@ -95,34 +95,41 @@ load_recipient(struct index *ix, struct envelope *env, struct recipient *r)
 	sqlite3_bind_int64(st, 1, (sqlite3_int64)env->id);
 	sqlite3_bind_int64(st, 2, r->index);
 	if (sqlite3_step(st) == SQLITE_ROW) {
-		r->address = column_text(st, 0, env->arena);
-		r->domain = column_text(st, 1, env->arena);
-		r->orcpt = column_text(st, 2, env->arena);
-		r->route = column_text(st, 3, env->arena);
-		r->decision = column_text(st, 4, env->arena);
+		r->address = index_column_text(st, 0, env->arena);
+		r->domain = index_column_text(st, 1, env->arena);
+		r->orcpt = index_column_text(st, 2, env->arena);
+		r->route = index_column_text(st, 3, env->arena);
+		r->decision = index_column_text(st, 4, env->arena);
 		r->notify = (uint8_t)sqlite3_column_int(st, 5);
 		r->direction = (uint8_t)sqlite3_column_int(st, 6);
 		r->state = (uint8_t)sqlite3_column_int(st, 7);
 		r->warned = sqlite3_column_int(st, 8) != 0;
 		r->attempts = (uint32_t)sqlite3_column_int64(st, 9);
 		r->next_attempt_ms = sqlite3_column_int64(st, 10);
-		r->last_reply = column_text(st, 11, env->arena);
+		r->last_reply = index_column_text(st, 11, env->arena);
 	} else {
 		result = index_classify(ix, "load recipient");
 	}
 	sqlite3_reset(st);
+	return result;
+}
+
+static enum index_result
+take_recipient(struct index *ix, struct envelope *env, struct recipient *r)
+{
+	sqlite3_stmt *st = ix->st[ST_RECIPIENT_ACTIVATE];
+	enum index_result result = index_load_recipient(ix, env, r);
+
 	if (result != INDEX_OK) {
 		return result;
 	}
-
-	st = ix->st[ST_RECIPIENT_ACTIVATE];
 	sqlite3_bind_int64(st, 1, (sqlite3_int64)env->id);
 	sqlite3_bind_int64(st, 2, r->index);
 	return index_run(ix, ST_RECIPIENT_ACTIVATE);
 }
 
-static enum index_result
-load_message(struct index *ix, struct envelope *env)
+enum index_result
+index_load_message(struct index *ix, struct envelope *env)
 {
 	sqlite3_stmt *st = ix->st[ST_MESSAGE_GET];
 	enum index_result r = INDEX_OK;
@@ -130,9 +137,9 @@ load_message(struct index *ix, struct envelope *env)
 	sqlite3_bind_int64(st, 1, (sqlite3_int64)env->id);
 	if (sqlite3_step(st) == SQLITE_ROW) {
 		env->received_ms = sqlite3_column_int64(st, 0);
-		env->sender = column_text(st, 1, env->arena);
-		env->envid = column_text(st, 2, env->arena);
-		env->receipt = column_text(st, 3, env->arena);
+		env->sender = index_column_text(st, 1, env->arena);
+		env->envid = index_column_text(st, 2, env->arena);
+		env->receipt = index_column_text(st, 3, env->arena);
 		env->flags = (unsigned)sqlite3_column_int64(st, 4);
 		env->content.segment = (uint64_t)sqlite3_column_int64(st, 5);
 		env->content.offset = (uint64_t)sqlite3_column_int64(st, 6);
@@ -152,10 +159,10 @@ load(struct index *ix, const struct due *first, struct envelope **env_r)
 	enum index_result r;
 
 	envelope_set_recipients(env, first->n);
-	r = load_message(ix, env);
+	r = index_load_message(ix, env);
 	for (uint32_t i = 0; i < first->n && r == INDEX_OK; i++) {
 		env->recipients[i].index = first[i].index;
-		r = load_recipient(ix, env, &env->recipients[i]);
+		r = take_recipient(ix, env, &env->recipients[i]);
 	}
 	if (r != INDEX_OK) {
 		envelope_unref(&env);
@@ -219,6 +226,9 @@ index_page(struct index *ix, struct store_op *op)
 	op->page = NULL;
 	op->page_n = 0;
 	op->next_due_ms_r = INDEX_NEVER;
+	if (op->id != 0) {
+		return index_owed_page(ix, op);
+	}
 	r = due_keys(ix, op->due_ms, op->limit, &keys, &n);
 	if (r == INDEX_OK && n > 0) {
 		firsts = group(keys, n, &groups);
@@ -230,7 +240,13 @@ index_page(struct index *ix, struct store_op *op)
 		op->page_n += r == INDEX_OK;
 	}
 	if (r == INDEX_OK) {
+		r = index_owed_page(ix, op);
+	}
+	if (r == INDEX_OK) {
 		r = next_due(ix, &op->next_due_ms_r);
+	}
+	if (r == INDEX_OK) {
+		r = index_owed_next(ix, &op->next_due_ms_r);
 	}
 	free(firsts);
 	free(keys);

@@ -28,6 +28,16 @@ enum statement {
 	ST_RESIDENTS,
 	ST_RECIPIENT_ACTIVE,
 	ST_MESSAGE_MOVE,
+	ST_OWED_INSERT,
+	ST_OWED_DELETE,
+	ST_OWED_DELETE_RECIPIENT,
+	ST_OWED_DELETE_MESSAGE,
+	ST_OWED_LAST,
+	ST_OWED_POSTPONE,
+	ST_OWED_DUE,
+	ST_OWED_NEXT,
+	ST_OWED_GET,
+	ST_OWED_ACTIVATE,
 	ST_COUNT,
 };
 
@@ -46,6 +56,9 @@ struct index {
 	sqlite3_stmt *st[ST_COUNT];
 	unsigned log_pages;
 	bool in_transaction;
+	/* May the table of what is owed have rows? While it has none, mail
+	 * that is delivered costs no look at it. */
+	bool owes;
 	char why[ERR_TEXT_MAX];
 	struct recent recent[RECENT_MAX];
 };
@@ -54,5 +67,30 @@ enum index_result index_classify(struct index *ix, const char *what);
 /* Steps a statement that returns no row, and resets it. */
 enum index_result index_run(struct index *ix, enum statement st);
 void index_bind_text(sqlite3_stmt *st, int at, const char *text);
+
+/* ---- index_page.c --------------------------------------------------- */
+
+/* The message's row into *env, strings into its arena. */
+enum index_result index_load_message(struct index *ix, struct envelope *env);
+/* The row of recipient r->index into *r. */
+enum index_result index_load_recipient(struct index *ix, struct envelope *env,
+                                       struct recipient *r);
+/* NULL stays NULL. */
+const char *index_column_text(sqlite3_stmt *st, int at, struct arena *a);
+
+/* ---- index_owed.c --------------------------------------------------- */
+
+enum index_result index_owe(struct index *ix, uint64_t id, const struct owed *o,
+                            int64_t due_ms);
+/* The recipient, or the whole message, goes: nothing is owed any more. */
+enum index_result index_owed_drop(struct index *ix, uint64_t id,
+                                  uint32_t number);
+enum index_result index_owed_drop_all(struct index *ix, uint64_t id);
+/* op->told. */
+enum index_result index_owed_told(struct index *ix, const struct store_op *op);
+/* Adds to op->page what is due, or what op->id owes. */
+enum index_result index_owed_page(struct index *ix, struct store_op *op);
+/* Lowers *next_ms_r to the earliest time. */
+enum index_result index_owed_next(struct index *ix, int64_t *next_ms_r);
 
 #endif

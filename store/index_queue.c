@@ -77,6 +77,7 @@ index_rollback(struct index *ix)
 	sqlite3_reset(ix->st[ST_ROLLBACK]);
 	ix->in_transaction = false;
 	memset(ix->recent, 0, sizeof(ix->recent));
+	ix->owes = true; /* what was deleted may be back */
 }
 
 enum index_result
@@ -88,7 +89,7 @@ index_probe(struct index *ix)
 static void
 bind_due(sqlite3_stmt *st, int at, uint8_t state, int64_t next_ms)
 {
-	if (state == RECIPIENT_HELD) {
+	if (state >= RECIPIENT_HELD) {
 		next_ms = INDEX_NEVER;
 	} else if (state == RECIPIENT_QUEUED || next_ms < INDEX_AT_ONCE) {
 		next_ms = INDEX_AT_ONCE;
@@ -189,6 +190,10 @@ delete_message(struct index *ix, uint64_t id, bool *gone_r,
 	if (r != INDEX_OK || !found) {
 		return r;
 	}
+	r = index_owed_drop_all(ix, id);
+	if (r != INDEX_OK) {
+		return r;
+	}
 	bind_id(ix->st[ST_MESSAGE_DELETE], 1, id);
 	r = index_run(ix, ST_MESSAGE_DELETE);
 	*gone_r = r == INDEX_OK && sqlite3_changes(ix->db) == 1;
@@ -198,24 +203,39 @@ delete_message(struct index *ix, uint64_t id, bool *gone_r,
 	return r;
 }
 
-static enum index_result
-apply_fate(struct index *ix, uint64_t id, const struct store_fate *f)
+/* Final, and nobody has to be told. */
+static bool
+is_done(const struct store_fate *f)
 {
-	bool final = f->state >= RECIPIENT_DELIVERED;
-	enum statement which =
-		final ? ST_RECIPIENT_DELETE : ST_RECIPIENT_UPDATE;
-	sqlite3_stmt *st = ix->st[which];
+	return f->state >= RECIPIENT_DELIVERED && f->owed == NULL;
+}
 
-	bind_id(st, 1, id);
+static enum index_result
+apply_fate(struct index *ix, const struct store_op *op,
+           const struct store_fate *f)
+{
+	bool done = is_done(f);
+	enum statement which = done ? ST_RECIPIENT_DELETE : ST_RECIPIENT_UPDATE;
+	sqlite3_stmt *st = ix->st[which];
+	enum index_result r;
+
+	bind_id(st, 1, op->id);
 	sqlite3_bind_int64(st, 2, f->index);
-	if (!final) {
+	if (!done) {
 		sqlite3_bind_int(st, 3, f->state);
 		sqlite3_bind_int(st, 4, f->warned);
 		sqlite3_bind_int64(st, 5, f->attempts);
 		bind_due(st, 6, f->state, f->next_attempt_ms);
 		index_bind_text(st, 7, f->reply);
 	}
-	return index_run(ix, which);
+	r = index_run(ix, which);
+	if (r == INDEX_OK && done) {
+		r = index_owed_drop(ix, op->id, f->index);
+	} else if (r == INDEX_OK && f->owed != NULL &&
+	           sqlite3_changes(ix->db) == 1) { /* it is still there */
+		r = index_owe(ix, op->id, f->owed, op->owed_due_ms);
+	}
+	return r;
 }
 
 static enum index_result
@@ -245,7 +265,7 @@ index_outcome(struct index *ix, const struct store_op *op, bool *gone_r,
 
 	*gone_r = false;
 	for (size_t i = 0; i < op->fates_n; i++) {
-		finals += op->fates[i].state >= RECIPIENT_DELIVERED;
+		finals += is_done(&op->fates[i]);
 	}
 	if (op->whole && finals == op->fates_n && finals > 0) {
 		bind_id(ix->st[ST_RECIPIENTS_DELETE], 1, op->id);
@@ -256,13 +276,16 @@ index_outcome(struct index *ix, const struct store_op *op, bool *gone_r,
 		       (size_t)sqlite3_changes(ix->db) <= op->fates_n);
 	} else {
 		for (size_t i = 0; i < op->fates_n && r == INDEX_OK; i++) {
-			r = apply_fate(ix, op->id, &op->fates[i]);
+			r = apply_fate(ix, op, &op->fates[i]);
 		}
-		if (r == INDEX_OK && finals > 0) {
+		if (r == INDEX_OK && op->told_n > 0) {
+			r = index_owed_told(ix, op);
+		}
+		if (r == INDEX_OK && finals + op->told_n > 0) {
 			r = any_recipient(ix, op->id, &any);
 		}
 	}
-	if (r == INDEX_OK && finals > 0 && !any) {
+	if (r == INDEX_OK && finals + op->told_n > 0 && !any) {
 		r = delete_message(ix, op->id, gone_r, change_r);
 	}
 	return r;

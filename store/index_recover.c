@@ -12,12 +12,18 @@
 int
 index_reset_active(struct index *ix, struct err *e)
 {
-	char sql[160];
+	char sql[512];
 
+	/* What is owed of rows that a damage took is nobody's. */
 	(void)snprintf(sql, sizeof(sql),
 	               "UPDATE recipient SET next_attempt = %d"
-	               " WHERE next_attempt IS NULL",
-	               INDEX_AT_ONCE);
+	               " WHERE next_attempt IS NULL;"
+	               "DELETE FROM owed WHERE NOT EXISTS"
+	               " (SELECT 1 FROM message WHERE id = owed.message)"
+	               " OR NOT EXISTS (SELECT 1 FROM recipient"
+	               " WHERE message = owed.message AND idx = owed.idx);"
+	               "UPDATE owed SET due = %d",
+	               INDEX_AT_ONCE, INDEX_AT_ONCE);
 	if (sqlite3_exec(ix->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
 		return index_fail(ix->db, "reset the queue", e);
 	}
@@ -64,11 +70,12 @@ index_hold_lost(struct index *ix, uint64_t number, uint64_t size,
 	sqlite3_stmt *st = NULL;
 	int rc;
 
-	/* Rows that are held for this already keep their text. */
+	/* Final ones wait for a report only: it can be made without. */
 	if (sqlite3_prepare_v2(
 		    ix->db,
 		    "UPDATE recipient SET state = ?1, next_attempt = ?2,"
-		    " reply = ?3 WHERE message IN (SELECT id FROM message"
+		    " reply = ?3 WHERE state < ?6 AND message IN"
+		    " (SELECT id FROM message"
 		    " WHERE segment = ?4 AND start + length > ?5)",
 		    -1, &st, NULL) != SQLITE_OK) {
 		return index_fail(ix->db, "hold what is lost", e);
@@ -78,6 +85,7 @@ index_hold_lost(struct index *ix, uint64_t number, uint64_t size,
 	index_bind_text(st, 3, why);
 	sqlite3_bind_int64(st, 4, (sqlite3_int64)number);
 	sqlite3_bind_int64(st, 5, (sqlite3_int64)size);
+	sqlite3_bind_int(st, 6, RECIPIENT_DELIVERED);
 	rc = sqlite3_step(st);
 	*messages_r = (uint64_t)sqlite3_changes(ix->db);
 	sqlite3_finalize(st);

@@ -114,6 +114,33 @@ take_lock(struct store *s, struct err *e)
 	return 0;
 }
 
+/* SQLite opens its own files beside the data base by name, whatever else may
+ * stand there. */
+static int
+check_companions(const struct store *s, struct err *e)
+{
+	static const char *const names[] = { STORE_DB_NAME "-wal",
+		                             STORE_DB_NAME "-shm",
+		                             STORE_DB_NAME "-journal" };
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (fstatat(s->dir_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) ==
+		    -1) {
+			if (errno != ENOENT) {
+				return err_sys(e, errno, "%s/%s", s->dir,
+				               names[i]);
+			}
+		} else if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+			return err_set(e, ERR_CORRUPT,
+			               "%s/%s is not a plain file; move it"
+			               " away",
+			               s->dir, names[i]);
+		}
+	}
+	return 0;
+}
+
 static int
 open_index(struct store *s, struct err *e)
 {
@@ -132,6 +159,9 @@ open_index(struct store *s, struct err *e)
 			"%s is missing, but %s/content holds mail; restore the"
 			" data base from a backup, or move both away",
 			s->db_path, s->dir);
+	}
+	if (check_companions(s, e) == -1) {
+		return -1;
 	}
 	return index_open(s->db_path, create, &s->index, e);
 }
@@ -265,6 +295,13 @@ store_read_content(struct store *s, uint64_t id, const struct content_ref *ref,
 	return content_read(s->content, id, ref, offset, out, len, e);
 }
 
+int
+store_read_next(struct store *s, uint64_t id, const struct content_ref *ref,
+                struct content_cursor *at, char *out, size_t len, struct err *e)
+{
+	return content_read_next(s->content, id, ref, at, out, len, e);
+}
+
 uint64_t
 store_free_space(const struct store *s)
 {
@@ -274,6 +311,12 @@ store_free_space(const struct store *s)
 		return UINT64_MAX;
 	}
 	return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+int64_t
+store_busy_since_ms(struct store *s)
+{
+	return atomic_load_explicit(&s->busy_ms, memory_order_relaxed);
 }
 
 bool
@@ -291,5 +334,7 @@ store_stats(struct store *s, struct store_stats *out)
 	(void)snprintf(out->why, sizeof(out->why), "%s", s->why);
 	pthread_mutex_unlock(&s->lock);
 	out->healthy = store_healthy(s);
+	out->free_bytes =
+		atomic_load_explicit(&s->free_bytes, memory_order_relaxed);
 	out->segments = content_segments(s->content);
 }

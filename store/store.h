@@ -63,7 +63,7 @@ enum store_kind {
 	 * stays inside and is tried again until the store has healed: only
 	 * store_close ends it with STORE_FAILED. */
 	STORE_OUTCOME,
-	/* Hands out recipients that are due, as active. */
+	/* Hands out recipients that are due, as active, and what is owed. */
 	STORE_PAGE,
 };
 
@@ -80,6 +80,9 @@ struct store_fate { /* one recipient's part of STORE_OUTCOME */
 	uint32_t attempts;
 	int64_t next_attempt_ms; /* for DEFERRED */
 	const char *reply;       /* borrowed until done; NULL keeps the old */
+	/* Kept until a report tells it, and the recipient with it, whatever
+	 * its state; borrowed until done. NULL: nothing, or op->env tells. */
+	const struct owed *owed;
 };
 
 struct store_op {
@@ -103,12 +106,24 @@ struct store_op {
 	struct store_fate *fates;
 	size_t fates_n;
 	bool whole; /* the fates cover every recipient the message has left */
+	int64_t owed_due_ms; /* wall: until when owed and postponed may wait */
+	/* What a page handed out as owed (its index and action count): told by
+	 * env or not to be told, and forgotten with recipients whose state is
+	 * final; or postponed until owed_due_ms. fates_n may be 0 then. */
+	const struct owed *told;
+	size_t told_n;
+	bool postpone;
 
-	/* STORE_PAGE: recipients with a time <= due_ms, oldest first, at most
-	 * limit, grouped by message: a list of envelopes (content not loaded,
-	 * each with one reference and only its due recipients), linked by
-	 * page[i], i < page_n. next_due_ms_r: the earliest time that is left,
-	 * INT64_MAX for none. */
+	/* STORE_PAGE, id 0: recipients with a time <= due_ms, oldest first, at
+	 * most limit, grouped by message: a list of envelopes (content not
+	 * loaded, each with one reference and only its due recipients), linked
+	 * by page[i], i < page_n. Behind them one envelope for each message
+	 * with an owed time <= due_ms: all it owes that no other page handed
+	 * out, and the recipients concerned, which are not active by that.
+	 * next_due_ms_r: the earliest time that is left, INT64_MAX for none.
+	 *
+	 * id given: that message's envelope with what it owes, due or not;
+	 * page_n is 0 when it owes nothing. */
 	int64_t due_ms;
 	uint32_t limit;
 	struct envelope **page; /* malloc'ed, the caller frees it */
@@ -128,6 +143,11 @@ void store_submit_list(struct store *s, struct task_list *ops);
 int store_read_content(struct store *s, uint64_t id,
                        const struct content_ref *ref, uint64_t offset,
                        char *out, size_t len, struct err *e);
+/* The next piece of it; the one that ends the content is also ERR_CORRUPT when
+ * the checksum of all pieces differs. */
+int store_read_next(struct store *s, uint64_t id, const struct content_ref *ref,
+                    struct content_cursor *at, char *out, size_t len,
+                    struct err *e);
 
 /*
  * A long message is streamed to a file of its own while it arrives. Calls
@@ -152,15 +172,20 @@ void store_discard(struct store *s, const struct content_ref *ref);
 struct store_stats {
 	bool healthy;
 	char why[ERR_TEXT_MAX]; /* when not */
+	bool full;              /* not, for want of space: it may come back */
 	uint64_t batches;
 	uint64_t ops;
 	uint64_t content_bytes; /* written since open */
 	uint64_t segments;
 	int64_t sync_us_max; /* since the last call */
+	uint64_t free_bytes; /* in state_dir, as of a few seconds ago */
 };
 
 /* Cheap, any thread. */
 void store_stats(struct store *s, struct store_stats *out);
 bool store_healthy(struct store *s);
+/* Monotonic time since when the committer is at one piece of work; 0: it
+ * waits for some. What is long ago means that a disk does not answer. */
+int64_t store_busy_since_ms(struct store *s);
 
 #endif

@@ -33,6 +33,8 @@ struct store {
 	struct task nudge;
 
 	_Atomic bool healthy;
+	_Atomic int64_t busy_ms; /* monotonic, as store_busy_since_ms says */
+	_Atomic uint64_t free_bytes;
 	pthread_mutex_t lock; /* what follows */
 	bool faulty;
 	char fault[ERR_TEXT_MAX];

@@ -28,8 +28,13 @@ struct store_stream {
 static int
 check_space(struct store *s, struct err *e)
 {
+	struct store_stats stats;
+
 	if (!store_healthy(s)) {
-		return err_set(e, ERR_UNAVAILABLE, "the store is unhealthy");
+		store_stats(s, &stats);
+		return stats.full ? err_sys(e, ENOSPC, "%s", s->dir)
+		                  : err_set(e, ERR_UNAVAILABLE,
+		                            "the store is unhealthy");
 	}
 	if (s->o.min_free > 0 && store_free_space(s) < s->o.min_free) {
 		return err_sys(e, ENOSPC, "%s", s->dir);

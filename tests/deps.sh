@@ -11,13 +11,14 @@ build)
 	clang-14 libclang-rt-14-dev llvm-14 clang-tidy-14 clang-format-14
 	libevent-dev libssl-dev libunbound-dev libsqlite3-dev libjansson-dev
 	libsystemd-dev libidn2-dev libconfig-dev libcurl4-openssl-dev
-	libcrypt-dev libgmime-3.0-dev libopendkim-dev libspf2-dev zlib1g-dev
+	libcrypt-dev libseccomp-dev libgmime-3.0-dev libopendkim-dev libspf2-dev zlib1g-dev
 	nettle-dev'
 	;;
 check)
 	want='libcmocka-dev python3 python3-pytest python3-dnspython
 	python3-cryptography postfix swaks openssl strace procps iproute2
-	sqlite3 systemd curl mandoc'
+	sqlite3 systemd curl mandoc
+	patch mount e2fsprogs xfsprogs'
 	;;
 *)
 	echo "usage: deps.sh build|check" >&2

@@ -1,6 +1,8 @@
 #ifndef SORTIE_DAEMON_CONTROL_CONTROL_H
 #define SORTIE_DAEMON_CONTROL_CONTROL_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -30,6 +32,8 @@ struct control_options {
 	const struct receive_counters *receive;
 	/* Builds and swaps a snapshot; 0, or -1 and why. Main thread. */
 	int (*reload)(void *arg, struct err *e);
+	/* Is a thread stuck? Then which, in words. Any thread. */
+	bool (*stuck)(void *arg, char *out, size_t size);
 	void *arg;
 	int64_t started_ms; /* wall */
 	const char *hostname;

@@ -73,12 +73,13 @@ depth(struct queue *q)
 static json_t *
 store_state(const struct store_stats *s)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "batches",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "batches",
 	                 (json_int_t)s->batches, "operations",
 	                 (json_int_t)s->ops, "content_bytes",
 	                 (json_int_t)s->content_bytes, "segments",
 	                 (json_int_t)s->segments, "slowest_sync_us",
-	                 (json_int_t)s->sync_us_max);
+	                 (json_int_t)s->sync_us_max, "free_bytes",
+	                 (json_int_t)s->free_bytes);
 }
 
 void
@@ -86,15 +87,22 @@ control_status_work(struct control_job *job)
 {
 	const struct control_options *o = &job->control->o;
 	struct store_stats s = { 0 };
+	char stuck[ERR_TEXT_MAX] = "";
+	const char *why = NULL;
 
 	store_stats(queue_store(o->queue), &s);
+	if (o->stuck != NULL && o->stuck(o->arg, stuck, sizeof(stuck))) {
+		why = stuck;
+	} else if (!s.healthy) {
+		why = s.why;
+	}
 	job->code = 200;
 	job->body = json_pack(
 		"{s:b, s:o, s:o, s:s, s:o, s:I, s:i, s:o, s:o, s:o, s:o, s:I}",
-		"healthy", (int)s.healthy, "why",
-		control_json_text(s.healthy ? NULL : s.why), "hostname",
-		control_json_text(o->hostname), "version", SORTIE_VERSION,
-		"started", control_json_time(o->started_ms), "uptime_s",
+		"healthy", (int)(why == NULL), "why", control_json_text(why),
+		"hostname", control_json_text(o->hostname), "version",
+		SORTIE_VERSION, "started", control_json_time(o->started_ms),
+		"uptime_s",
 		(json_int_t)((clock_wall_ms() - o->started_ms) / 1000),
 		"reactors", (int)o->reactors, "counters", counters(o),
 		"sessions", sessions(o->receive), "queue", depth(o->queue),

@@ -48,6 +48,9 @@ struct deliver_job {
 	void (*done)(struct deliver_job *job,
 	             const struct deliver_result *results);
 	void *owner;
+	/* The most deliveries that may wait at the destination already; with
+	 * more the job comes back unattempted. 0: no bound. */
+	uint64_t room;
 	struct deliver_job *next; /* private to whoever holds the job */
 	int64_t queued_ms;        /* monotonic; private */
 	/* TLS and peer of the last transaction; for log and tracking. */

@@ -91,6 +91,9 @@ struct destination {
 	struct smtp_status last;  /* the last failure of a host */
 	int64_t backoff_until_ms; /* 0: does not back off */
 	unsigned backoff_n;
+	uint64_t finished_n; /* deliveries that left since window_ms */
+	uint64_t rate;       /* finished a second in the window before */
+	int64_t window_ms;   /* monotonic */
 	struct timer recheck;
 	bool recheck_set;
 	struct maildir_batch *maildir; /* under way */
@@ -171,6 +174,8 @@ void destination_postpone(struct destination *d, const struct smtp_status *why,
  * comes back to its head. false: no room now. */
 bool destination_prepare(struct destination *d, struct delivery *dl,
                          enum render_form form);
+/* Milliseconds until half of what waits has left, by the pace of late. */
+int64_t destination_room_in_ms(struct destination *d);
 /* Told by sessions: it can take mail; it cannot (or lost some); its TLS is
  * broken, so that the next session is in clear. */
 void destination_session_ready(struct destination *d, struct host *h);

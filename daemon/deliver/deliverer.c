@@ -11,12 +11,10 @@
 #include "daemon/deliver/deliver_private.h"
 #include "store/envelope.h"
 
-#define BUCKETS_FIRST    64
-#define WAITING_MAX      2000 /* deliveries of one destination */
-#define WAITING_RETRY_MS 5000
-#define IDLE_MS          120000 /* what a destination has learnt is kept */
-#define SWEEP_MS         10000
-#define PAYLOAD_BUDGET   (UINT64_C(16) << 20)
+#define BUCKETS_FIRST  64
+#define IDLE_MS        120000 /* what a destination has learnt is kept */
+#define SWEEP_MS       10000
+#define PAYLOAD_BUDGET (UINT64_C(16) << 20)
 
 static int64_t
 now_ms(const struct deliverer *dv)
@@ -241,8 +239,8 @@ deliverer_submit(struct deliverer *dv, struct deliver_job *job)
 		find(dv, deliver_key(first->route, first->domain, key));
 	struct delivery *dl = delivery_new(d, job);
 	job->queued_ms = now_ms(dv);
-	if (d->waiting_n >= WAITING_MAX) {
-		delivery_postpone(dl, &full, WAITING_RETRY_MS);
+	if (job->room > 0 && d->waiting_n >= job->room) {
+		delivery_postpone(dl, &full, destination_room_in_ms(d));
 		return;
 	}
 	destination_add(d, dl);

@@ -79,6 +79,7 @@ finish(struct delivery *dl)
 	struct deliverer *dv = d->deliverer;
 
 	destination_remove(d, dl);
+	d->finished_n++;
 	TAILQ_INSERT_TAIL(&dv->finished, dl, entry);
 	if (!dv->finishing) {
 		dv->finishing = true;

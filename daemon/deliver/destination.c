@@ -17,8 +17,9 @@
 
 #define WAIT_BEFORE_GROWING_MS 10
 #define GROW_PAUSE_MS          10000 /* after a further session failed */
-#define BACKOFF_FIRST_MS       INT64_C(30000)
-#define BACKOFF_DOUBLINGS      6 /* 32 minutes */
+#define BACKOFF_MAX_MS         INT64_C(1800000)
+#define ROOM_WINDOW_MS         500
+#define ROOM_MAX_MS            INT64_C(30000)
 #define HOST_DOWN_MS           INT64_C(60000)
 #define HOST_DOUBLINGS         5
 #define CLEAR_TEXT_MS          600000 /* how long broken TLS is remembered */
@@ -42,6 +43,16 @@ jitter(int64_t ms)
 
 	id_random(&r, sizeof(r));
 	return ms + ms / 4 * (r % 1024) / 1024;
+}
+
+/* Up to a quarter less: who was tried first must not come back too early. */
+static int64_t
+shorten(int64_t ms)
+{
+	uint32_t r;
+
+	id_random(&r, sizeof(r));
+	return ms - ms / 4 * (r % 1024) / 1024;
 }
 
 static int64_t
@@ -187,6 +198,20 @@ log_backoff(const struct destination *d, const struct smtp_status *status,
 	log_end(&l);
 }
 
+/* In step with the retry schedule of the message that was tried, as long as
+ * that is dense: later mail learns soon that the next hop is back. */
+static int64_t
+backoff_ms(const struct destination *d)
+{
+	const struct conf *c = reactor_snapshot(d->deliverer->o.reactor)->conf;
+	size_t n = c->delivery.retry.n;
+	size_t i = d->backoff_n < n ? d->backoff_n : n - 1;
+	int64_t delay =
+		n == 0 ? BACKOFF_MAX_MS : c->delivery.retry.delays_ms[i];
+
+	return shorten(delay < BACKOFF_MAX_MS ? delay : BACKOFF_MAX_MS);
+}
+
 void
 destination_fail(struct destination *d, const struct smtp_status *status)
 {
@@ -197,9 +222,7 @@ destination_fail(struct destination *d, const struct smtp_status *status)
 		deliverer_update_idle(d);
 		return;
 	}
-	unsigned n = d->backoff_n < BACKOFF_DOUBLINGS ? d->backoff_n
-	                                              : BACKOFF_DOUBLINGS;
-	int64_t delay = jitter(BACKOFF_FIRST_MS << n);
+	int64_t delay = backoff_ms(d);
 	d->backoff_n++;
 	d->backoff_until_ms = now_ms(d) + delay;
 	d->last = *status;
@@ -269,6 +292,24 @@ destination_session_ready(struct destination *d, struct host *h)
 	d->backoff_n = 0;
 	d->backoff_until_ms = 0;
 	d->allowed = d->allowed > limit / 2 ? limit : d->allowed * 2;
+}
+
+int64_t
+destination_room_in_ms(struct destination *d)
+{
+	int64_t now = now_ms(d);
+	int64_t took = now - d->window_ms;
+
+	if (took >= ROOM_WINDOW_MS) {
+		d->rate = d->finished_n * 1000 / (uint64_t)took;
+		d->finished_n = 0;
+		d->window_ms = now;
+	}
+	if (d->rate == 0) {
+		return ROOM_MAX_MS;
+	}
+	uint64_t ms = d->waiting_n * 500 / d->rate;
+	return ms < ROOM_MAX_MS ? (int64_t)ms : ROOM_MAX_MS;
 }
 
 /* ---- preparing ------------------------------------------------------ */
@@ -480,6 +521,7 @@ destination_new(struct deliverer *dv, const char *key, uint64_t hash)
 		d->route = d->key + sizeof(prefix) - 1;
 	}
 	d->allowed = 1;
+	d->window_ms = now_ms(d);
 	TAILQ_INIT(&d->waiting);
 	TAILQ_INIT(&d->detour);
 	TAILQ_INIT(&d->preparing);

@@ -12,6 +12,7 @@
 
 #define TTL_MIN_S       60
 #define TTL_MAX_S       3600
+#define TTL_ROUTE_S     1     /* a reload may have changed it */
 #define LOOKUP_PAUSE_MS 10000 /* after a failed one */
 
 struct host *
@@ -99,6 +100,9 @@ on_found(void *arg, const struct mx_result *result)
 		ttl = TTL_MIN_S;
 	} else if (ttl > TTL_MAX_S) {
 		ttl = TTL_MAX_S;
+	}
+	if (d->route != NULL) {
+		ttl = TTL_ROUTE_S;
 	}
 	d->hosts_expire_ms =
 		reactor_now_ms(d->deliverer->o.reactor) + ttl * INT64_C(1000);

@@ -28,16 +28,16 @@
 #include "store/envelope.h"
 #include "store/store.h"
 
-#define BATCH_MAX 32
-#define NAME_MAX_ 160
-#define PIECE     65536
+#define BATCH_MAX     32
+#define FILE_NAME_MAX 160
+#define PIECE         65536
 
 struct item {
 	struct delivery *delivery; /* reactor only */
 	uint32_t position;         /* in the delivery */
 	struct envelope *env;      /* a reference */
 	const char *address;
-	char name[NAME_MAX_];
+	char name[FILE_NAME_MAX];
 	bool renamed;
 	bool failed;
 	struct err error;
@@ -109,6 +109,7 @@ write_message(const struct maildir_batch *b, const struct item *it, int fd,
 	const struct envelope *env = it->env;
 	uint64_t len = env->content.len;
 	char *piece = env->hot == NULL ? mem_alloc(PIECE) : NULL;
+	struct content_cursor cursor = { 0 };
 	bool cr = false;
 	int result = -1;
 	struct buf out;
@@ -121,8 +122,8 @@ write_message(const struct maildir_batch *b, const struct item *it, int fd,
 		const char *data = piece;
 		if (env->hot != NULL) {
 			data = env->hot + at;
-		} else if (store_read_content(b->store, env->id, &env->content,
-		                              at, piece, n, e) == -1) {
+		} else if (store_read_next(b->store, env->id, &env->content,
+		                           &cursor, piece, n, e) == -1) {
 			goto out;
 		}
 		add_lines(&out, data, n, &cr);
@@ -148,22 +149,22 @@ make_name(const struct maildir_batch *b, struct item *it)
 	char id[ID_TEXT_MAX];
 
 	id_format(it->env->id, id);
-	snprintf(it->name, sizeof(it->name), "%lld.M%lldP%ldQ%u_%s.%.100s",
-	         (long long)(now / 1000), (long long)(now % 1000) * 1000,
-	         (long)getpid(), atomic_fetch_add(&counter, 1), id,
-	         b->hostname);
+	(void)snprintf(it->name, sizeof(it->name),
+	               "%lld.M%lldP%ldQ%u_%s.%.100s", (long long)(now / 1000),
+	               (long long)(now % 1000) * 1000, (long)getpid(),
+	               atomic_fetch_add(&counter, 1), id, b->hostname);
 }
 
 static int
 store_one(const struct maildir_batch *b, struct item *it, int dir,
           struct err *e)
 {
-	char tmp[NAME_MAX_ + 4];
-	char final[NAME_MAX_ + 4];
+	char tmp[FILE_NAME_MAX + 4];
+	char final[FILE_NAME_MAX + 4];
 
 	make_name(b, it);
-	snprintf(tmp, sizeof(tmp), "tmp/%s", it->name);
-	snprintf(final, sizeof(final), "new/%s", it->name);
+	(void)snprintf(tmp, sizeof(tmp), "tmp/%s", it->name);
+	(void)snprintf(final, sizeof(final), "new/%s", it->name);
 	int fd = openat(dir, tmp,
 	                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 	                0600);
@@ -241,12 +242,12 @@ fail_all(struct maildir_batch *b, const struct err *e)
 static void
 take_back(struct maildir_batch *b, int dir)
 {
-	char final[NAME_MAX_ + 4];
+	char final[FILE_NAME_MAX + 4];
 
 	for (size_t i = 0; i < b->items_n; i++) {
 		if (b->items[i].renamed) {
-			snprintf(final, sizeof(final), "new/%s",
-			         b->items[i].name);
+			(void)snprintf(final, sizeof(final), "new/%s",
+			               b->items[i].name);
 			(void)unlinkat(dir, final, 0); /* best effort */
 		}
 	}
@@ -308,8 +309,8 @@ decide_item(const struct destination *d, const struct item *it)
 	delivery_decide(dl, it->position, outcome_decide(&status).action,
 	                &status, NULL);
 	/* The results live until the end of the round. */
-	snprintf(dl->results[it->position].host,
-	         sizeof(dl->results[it->position].host), "%s", d->route);
+	(void)snprintf(dl->results[it->position].host,
+	               sizeof(dl->results[it->position].host), "%s", d->route);
 }
 
 static void

@@ -130,14 +130,15 @@ void
 mx_finder_free(struct mx_finder **fp)
 {
 	struct mx_finder *f = *fp;
+	struct mx_lookup *next;
 
 	if (f == NULL) {
 		return;
 	}
 	*fp = NULL;
-	while (!TAILQ_EMPTY(&f->lookups)) {
-		struct mx_lookup *l = TAILQ_FIRST(&f->lookups);
-
+	for (struct mx_lookup *l = TAILQ_FIRST(&f->lookups); l != NULL;
+	     l = next) {
+		next = TAILQ_NEXT(l, link);
 		mx_lookup_cancel(&l);
 	}
 	own_addresses_clear(&f->own);
@@ -398,7 +399,7 @@ on_addresses(void *arg, const struct dns_answer *answer)
 	case DNS_TIMEOUT:
 	case DNS_BOGUS:
 		c->failed = true;
-		snprintf(l->fault, sizeof(l->fault), "%s", answer->text);
+		(void)snprintf(l->fault, sizeof(l->fault), "%s", answer->text);
 		break;
 	}
 	if (l->pending == 0) {
@@ -455,7 +456,7 @@ add_candidate(struct mx_lookup *l, const char *name, uint16_t preference,
 {
 	struct candidate *c = &l->candidates[l->candidates_n++];
 
-	snprintf(c->name, sizeof(c->name), "%s", name);
+	(void)snprintf(c->name, sizeof(c->name), "%s", name);
 	c->preference = preference;
 	c->port = port != 0 ? port : l->conf->delivery.port;
 	c->lookup = l;
@@ -656,7 +657,7 @@ mx_lookup_domain(struct mx_finder *f, struct conf *c, const char *domain,
 	struct mx_lookup *l = lookup_new(f, c, done, arg);
 	struct net_addr literal;
 
-	snprintf(l->domain, sizeof(l->domain), "%s", domain);
+	(void)snprintf(l->domain, sizeof(l->domain), "%s", domain);
 	if (parse_literal(domain, &literal)) {
 		add_address(l, &literal, 0, 0);
 		query_addresses(l);

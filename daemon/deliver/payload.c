@@ -257,9 +257,10 @@ struct payload_stream {
 	struct payload *payload;
 	payload_piece_cb got;
 	void *arg;
-	uint64_t offset; /* of the next piece */
-	size_t piece;    /* octets under way */
-	bool busy;       /* a worker has it */
+	uint64_t offset;              /* of the next piece */
+	struct content_cursor cursor; /* the worker's */
+	size_t piece;                 /* octets under way */
+	bool busy;                    /* a worker has it */
 	bool freed;
 	bool failed;
 	struct err error;
@@ -299,9 +300,9 @@ read_piece(struct task *t)
 	                                           task));
 	const struct envelope *env = s->payload->env;
 
-	s->failed = store_read_content(s->o.store, env->id, &env->content,
-	                               s->offset, s->data, s->piece,
-	                               &s->error) == -1;
+	s->failed =
+		store_read_next(s->o.store, env->id, &env->content, &s->cursor,
+	                        s->data, s->piece, &s->error) == -1;
 	t->run = on_piece;
 	reactor_post(s->o.reactor, t);
 }

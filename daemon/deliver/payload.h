@@ -28,12 +28,12 @@ struct workers;
 
 struct payload *payload_hot(struct envelope *env);
 struct payload *payload_streamed(struct envelope *env);
-struct payload *payload_ref(struct payload *c);
-void payload_unref(struct payload **c);
+struct payload *payload_ref(struct payload *p);
+void payload_unref(struct payload **p);
 
-uint64_t payload_len(const struct payload *c);
-enum render_form payload_form(const struct payload *c);
-bool payload_is_streamed(const struct payload *c);
+uint64_t payload_len(const struct payload *p);
+enum render_form payload_form(const struct payload *p);
+bool payload_is_streamed(const struct payload *p);
 
 /* Must this message be prepared before it can be sent in that form? */
 bool payload_needs_preparing(const struct envelope *env, enum render_form form);
@@ -59,7 +59,7 @@ struct payload_options {
 	struct payload_budget *budget; /* outlives the contents */
 };
 
-typedef void (*payload_cb)(void *arg, struct payload *c,
+typedef void (*payload_cb)(void *arg, struct payload *p,
                            const struct smtp_status *status);
 struct payload_job *payload_prepare(const struct payload_options *o,
                                     struct envelope *env, enum render_form form,
@@ -84,7 +84,7 @@ uint64_t payload_write(struct io *io, struct payload *hold, const char *data,
 
 /* The whole of a content that is not streamed. For DATA with the final dot,
  * after a line end when the content has none. */
-uint64_t payload_write_all(struct io *io, struct payload *c, bool stuff);
+uint64_t payload_write_all(struct io *io, struct payload *p, bool stuff);
 
 /* The end of DATA: [CRLF] "." CRLF. */
 uint64_t payload_write_dot(struct io *io, const struct payload_lines *lines);
@@ -97,7 +97,7 @@ struct payload_stream;
 typedef void (*payload_piece_cb)(void *arg, const char *data, size_t len,
                                  const struct err *e);
 struct payload_stream *payload_stream_new(const struct payload_options *o,
-                                          struct payload *c,
+                                          struct payload *p,
                                           payload_piece_cb got, void *arg);
 /* The piece must be with the kernel, or be given up. */
 void payload_stream_next(struct payload_stream *s);

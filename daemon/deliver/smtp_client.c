@@ -164,8 +164,8 @@ smtp_client_fail_local(struct smtp_client *s, enum status_source source,
 	                                ? smtp_client_stage(s)
 	                                : states[s->state].stage;
 
-	smtp_status_set(&status, source, stage, 451, "4.4.2", "%s while %s",
-	                why, smtp_stage_phrase(stage));
+	/* The stage is told by whoever shows the status. */
+	smtp_status_set(&status, source, stage, 451, "4.4.2", "%s", why);
 	status.nothing_sent = true; /* transactions know better */
 	smtp_client_fail(s, &status);
 }
@@ -392,6 +392,29 @@ smtp_client_ready(struct smtp_client *s)
 
 /* ---- between two steps ---------------------------------------------- */
 
+/* A wait has one deadline. Neither an octet of a reply nor a further command
+ * behind the one that is not answered moves it (C27, A3.18); content does by
+ * every octet that the peer took. */
+static void
+arm(struct smtp_client *s)
+{
+	enum smtp_client_wait wait = SMTP_CLIENT_WAITS_IDLE;
+	bool anew = s->head != s->wait_head;
+
+	if (s->stream != NULL || s->draining) {
+		wait = SMTP_CLIENT_WAITS_CONTENT;
+		anew = smtp_client_progressed(s);
+	} else if (s->head != s->sent) {
+		wait = SMTP_CLIENT_WAITS_REPLY;
+	}
+	if (wait == s->wait && !anew) {
+		return;
+	}
+	s->wait = wait;
+	s->wait_head = s->head;
+	io_deadline(s->io, smtp_client_timeout(s));
+}
+
 void
 smtp_client_settle(struct smtp_client *s)
 {
@@ -420,7 +443,7 @@ smtp_client_settle(struct smtp_client *s)
 	}
 	s->in_ready = room;
 	if (s->state != SMTP_CLIENT_HANDSHAKE && s->io != NULL) {
-		io_deadline(s->io, smtp_client_timeout(s));
+		arm(s);
 	}
 }
 

@@ -10,6 +10,8 @@
  * pointer may still be looked at.
  */
 
+#define SMTP_CLIENT_TRIES_MAX 5 /* hosts in one attempt at one delivery */
+
 struct deliver_result;
 struct delivery;
 struct destination;

@@ -29,6 +29,13 @@ enum smtp_client_state {
 	SMTP_CLIENT_ENDED,
 };
 
+enum smtp_client_wait { /* what its deadline is for */
+	SMTP_CLIENT_WAITS_NOT = 0,
+	SMTP_CLIENT_WAITS_IDLE,
+	SMTP_CLIENT_WAITS_REPLY,
+	SMTP_CLIENT_WAITS_CONTENT,
+};
+
 enum command_kind {
 	COMMAND_GREETING = 0, /* nothing is sent, a reply is awaited */
 	COMMAND_EHLO,
@@ -96,7 +103,9 @@ struct smtp_client {
 	uint32_t head;      /* these three only grow (modulo 2^32) */
 	uint32_t sent;
 	uint32_t tail;
-	uint64_t output; /* octets given to io */
+	enum smtp_client_wait wait;
+	uint32_t wait_head; /* head when the wait began */
+	uint64_t output;    /* octets given to io */
 
 	struct transaction_list transactions; /* begun, in order */
 	unsigned transactions_n;

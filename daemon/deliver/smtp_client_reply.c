@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "daemon/deliver/smtp_client.h"
 #include "daemon/deliver/smtp_client_private.h"
 #include "store/envelope.h"
 
 #define DEPTH_MAX    8 /* transactions at once on one connection */
 #define REQUEUES_MAX 3 /* of one delivery without fault of its own */
-#define TRIES_MAX    5 /* hosts that fail one delivery in one attempt */
 #define RELEASED     UINT32_MAX
 
 static void
@@ -77,7 +78,7 @@ static void
 decide_all(struct smtp_client *s, struct transaction *t,
            const struct smtp_status *status)
 {
-	for (uint32_t n = 0; n < t->recipients_n; n++) {
+	for (uint32_t n = 0; n < t->recipients_n && t->open_n > 0; n++) {
 		if (t->recipients[n] != RELEASED) {
 			decide(s, t, n, status);
 		}
@@ -87,7 +88,7 @@ decide_all(struct smtp_client *s, struct transaction *t,
 static void
 requeue_all(struct smtp_client *s, struct transaction *t)
 {
-	for (uint32_t n = 0; n < t->recipients_n; n++) {
+	for (uint32_t n = 0; n < t->recipients_n && t->open_n > 0; n++) {
 		if (t->recipients[n] != RELEASED) {
 			wait_again(s, t, n);
 		}
@@ -131,7 +132,7 @@ break_first(struct smtp_client *s, struct transaction *t,
 	}
 	if (o.action == OUTCOME_NEXT_HOST) {
 		destination_host_failed(s->destination, s->host, &st);
-		if (dl != NULL && dl->tries < TRIES_MAX) {
+		if (dl != NULL && dl->tries < SMTP_CLIENT_TRIES_MAX) {
 			dl->tries++;
 			requeue_all(s, t);
 			return;
@@ -172,11 +173,11 @@ smtp_client_break_transactions(struct smtp_client *s,
 	struct transaction *t = TAILQ_LAST(&s->transactions, transaction_list);
 
 	while (t != NULL) {
-		if (t == TAILQ_FIRST(&s->transactions)) {
-			break_first(s, t, status);
-		} else {
-			break_follower(s, t, status);
-		}
+		bool first = t == TAILQ_FIRST(&s->transactions);
+
+		/* The analyzer does not see that TAILQ_REMOVE changes what
+		 * TAILQ_LAST finds. NOLINTNEXTLINE(*-unix.Malloc) */
+		(first ? break_first : break_follower)(s, t, status);
 		end_transaction(s, t);
 		t = TAILQ_LAST(&s->transactions, transaction_list);
 	}
@@ -241,6 +242,21 @@ on_helo(struct smtp_client *s)
 	return true;
 }
 
+/* For this session only: 454 may be over when the next one asks. */
+static void
+log_refused_tls(const struct smtp_client *s)
+{
+	struct smtp_status status;
+	struct log_line l;
+
+	reply_status(s, COMMAND_STARTTLS, &status);
+	log_begin(&l, LOG_LEVEL_WARN, "tls_fallback");
+	log_str(&l, "destination", s->destination->key);
+	log_str(&l, "host", s->host->target.host);
+	log_fmt(&l, "reason", "%u %s", (unsigned)status.code, status.text);
+	log_end(&l);
+}
+
 static bool
 on_starttls(struct smtp_client *s, size_t input_left)
 {
@@ -250,8 +266,9 @@ on_starttls(struct smtp_client *s, size_t input_left)
 		return fail_reply(s, COMMAND_STARTTLS);
 	}
 	if (class != 2) {
-		smtp_client_ready(
-			s); /* opportunistic: on in clear (RFC 3207) */
+		/* Opportunistic: on in clear (RFC 3207 section 4). */
+		log_refused_tls(s);
+		smtp_client_ready(s);
 		return true;
 	}
 	if (input_left > 0) {

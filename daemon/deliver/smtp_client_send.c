@@ -541,17 +541,21 @@ begin(struct smtp_client *s, struct delivery *dl)
 {
 	const struct envelope *env = delivery_envelope(dl);
 	enum render_form form = render_form(env, &s->ehlo);
+	bool unprepared = is_unprepared(dl, form);
+	struct payload *p = unprepared ? NULL : find_payload(dl);
+	uint64_t len = unprepared ? 0 : payload_len(p); /* 0: not known yet */
 	struct smtp_status status;
 
-	if (is_unprepared(dl, form)) {
-		return destination_prepare(s->destination, dl, form);
-	}
-	struct payload *p = find_payload(dl);
-	if (!render_message(env, &s->ehlo, payload_len(p), &status)) {
+	/* What the hop cannot take in any form is not converted in vain, and
+	 * is refused for that reason (C60). */
+	if (!render_message(env, &s->ehlo, len, &status)) {
 		payload_unref(&p);
 		delivery_decide_waiting(dl, outcome_decide(&status).action,
 		                        &status);
 		return true;
+	}
+	if (unprepared) {
+		return destination_prepare(s->destination, dl, form);
 	}
 	struct transaction *t = make_transaction(s, dl, p);
 	if (t != NULL) {

@@ -473,10 +473,10 @@ dns_answer_describe(struct dns_answer *a, const char *name, enum dns_type type,
                     const char *why)
 {
 	/* The name gives way, so that type and reason are always there. */
-	snprintf(a->text, sizeof(a->text), "%s for %.*s (%s)%s%.40s",
-	         status_phrase(a->status), why == NULL ? 100 : 60,
-	         name[0] == '\0' ? "." : name, type_word(type),
-	         why == NULL ? "" : ": ", why == NULL ? "" : why);
+	(void)snprintf(a->text, sizeof(a->text), "%s for %.*s (%s)%s%.40s",
+	               status_phrase(a->status), why == NULL ? 100 : 60,
+	               name[0] == '\0' ? "." : name, type_word(type),
+	               why == NULL ? "" : ": ", why == NULL ? "" : why);
 }
 
 void
@@ -485,7 +485,7 @@ dns_answer_fail(struct dns_answer *a, enum dns_status status, const char *name,
 {
 	memset(a, 0, sizeof(*a));
 	a->status = status;
-	snprintf(a->canonical, sizeof(a->canonical), "%s", name);
+	(void)snprintf(a->canonical, sizeof(a->canonical), "%s", name);
 	dns_answer_describe(a, name, type, why);
 }
 

@@ -1,18 +1,16 @@
 /*
- * Connections: readiness in, offered input and events out. See io.h for what
- * callers may rely on. TLS works on the descriptor directly, without a second
- * buffer between, so that back-pressure and "drained" are the socket's own.
+ * The life of a connection: made, told of events, flushed once a round, freed
+ * when the round is over. See io.h for what callers may rely on. TLS works on
+ * the descriptor directly, without a second buffer between, so that
+ * back-pressure and "drained" are the socket's own.
  */
 #include "daemon/net/io.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -21,8 +19,6 @@
 #include "base/mem.h"
 #include "daemon/net/io_private.h"
 #include "daemon/net/tls.h"
-
-#define FINISH_MS 10000 /* for a peer that does not take our last octets */
 
 static void on_read_event(evutil_socket_t fd, short what, void *arg);
 static void on_write_event(evutil_socket_t fd, short what, void *arg);
@@ -35,18 +31,22 @@ io_set_error(struct io *io, const char *what, int errnum)
 {
 	char text[120];
 
+	if (io->error_text[0] != '\0') {
+		return; /* the first one is the cause */
+	}
 	io->error_errno = errnum;
 	if (errnum != 0) {
-		snprintf(io->error_text, sizeof(io->error_text), "%s: %s", what,
-		         strerrordesc_np(errnum));
+		(void)snprintf(io->error_text, sizeof(io->error_text), "%s: %s",
+		               what, strerrordesc_np(errnum));
 		return;
 	}
 	tls_error_text(text, sizeof(text));
-	snprintf(io->error_text, sizeof(io->error_text), "%s: %s", what, text);
+	(void)snprintf(io->error_text, sizeof(io->error_text), "%s: %s", what,
+	               text);
 }
 
-static void
-want_read(struct io *io, bool on)
+void
+io_want_read(struct io *io, bool on)
 {
 	if (on == io->reading) {
 		return;
@@ -59,8 +59,8 @@ want_read(struct io *io, bool on)
 	}
 }
 
-static void
-want_write(struct io *io, bool on)
+void
+io_want_write(struct io *io, bool on)
 {
 	if (on == io->writing) {
 		return;
@@ -73,8 +73,8 @@ want_write(struct io *io, bool on)
 	}
 }
 
-static void
-defer(struct io *io)
+void
+io_defer(struct io *io)
 {
 	if (!io->deferred) {
 		io->deferred = true;
@@ -83,15 +83,15 @@ defer(struct io *io)
 }
 
 /* Ends everything but the memory, which on_round gives back. */
-static void
-destroy(struct io *io)
+void
+io_destroy(struct io *io)
 {
 	if (io->freed) {
 		return;
 	}
 	io->freed = true;
-	want_read(io, false);
-	want_write(io, false);
+	io_want_read(io, false);
+	io_want_write(io, false);
 	if (io->ssl != NULL) {
 		SSL_free(io->ssl);
 		io->ssl = NULL;
@@ -104,25 +104,31 @@ destroy(struct io *io)
 	}
 	io_output_clear(io);
 	TAILQ_REMOVE(&io->ri->all, io, entry);
-	defer(io);
+	io_defer(io);
 }
 
-static void
-tell(struct io *io, enum io_event what)
+void
+io_tell(struct io *io, enum io_event what)
 {
 	if (io->finishing) {
 		if (what == IO_EOF || what == IO_ERROR || what == IO_TIMEOUT) {
-			destroy(io);
+			io_destroy(io);
 		}
 		return;
 	}
 	if (what == IO_EOF || what == IO_ERROR) {
 		io->state = IO_STATE_ENDED;
+		io_want_read(io, false);
+	}
+	if (what == IO_ERROR) {
+		io->error_told = true;
 		io->deadline_ms = 0;
-		want_read(io, false);
-		want_write(io, false);
+		io_want_write(io, false);
 	}
 	io->handler->on_event(io->arg, what);
+	if (what == IO_ERROR && !io->freed) {
+		io_output_clear(io); /* only now: io_output_len was asked */
+	}
 }
 
 /* ---- making --------------------------------------------------------- */
@@ -155,7 +161,7 @@ io_new(struct reactor *r, int fd, const struct io_handler *h, void *arg)
 	struct io *io = make(r, fd, h, arg);
 
 	io->state = IO_STATE_PLAIN;
-	want_read(io, true);
+	io_want_read(io, true);
 	return io;
 }
 
@@ -196,10 +202,10 @@ io_connect(struct reactor *r, const struct net_endpoint *to,
 	if (fd == -1 ||
 	    (start_connect(fd, to, source) == -1 && errno != EINPROGRESS)) {
 		io_set_error(io, fd == -1 ? "socket" : "connect", errno);
-		defer(io); /* told there, after this function has returned */
+		io_defer(io); /* told there, after this function has returned */
 		return io;
 	}
-	want_write(io, true);
+	io_want_write(io, true);
 	return io;
 }
 
@@ -212,7 +218,7 @@ io_free(struct io **iop)
 		return;
 	}
 	*iop = NULL;
-	destroy(io);
+	io_destroy(io);
 }
 
 void
@@ -220,242 +226,6 @@ io_set_handler(struct io *io, const struct io_handler *h, void *arg)
 {
 	io->handler = h;
 	io->arg = arg;
-}
-
-/* ---- input ---------------------------------------------------------- */
-
-static void
-keep(struct io *io, const char *data, size_t len)
-{
-	if (buf_append(&io->in, data, len) == -1) {
-		abort(); /* a read never exceeds the room that was left */
-	}
-}
-
-/* Plaintext behind STARTTLS must not be read as if it came through TLS. */
-static bool
-tls_begun(const struct io *io)
-{
-	return io->state == IO_STATE_TLS_WAIT ||
-	       io->state == IO_STATE_HANDSHAKE;
-}
-
-/* Offers what waits in io->in. */
-static void
-offer_kept(struct io *io)
-{
-	size_t used;
-
-	if (io->paused || io->freed || io->offering || buf_len(&io->in) == 0) {
-		return;
-	}
-	io->offering = true;
-	used = io->handler->on_input(io->arg, buf_ptr(&io->in),
-	                             buf_len(&io->in));
-	io->offering = false;
-	if (io->freed) {
-		return;
-	}
-	/* io_drop_input in the callback may have emptied it. */
-	if (used > buf_len(&io->in) || tls_begun(io)) {
-		used = buf_len(&io->in);
-	}
-	buf_consume(&io->in, used);
-	if (buf_len(&io->in) == 0) {
-		buf_clear(&io->in);
-	}
-}
-
-static void
-offer_fresh(struct io *io, const char *data, size_t len)
-{
-	size_t used;
-
-	io->offering = true;
-	io->ri->scratch_busy = true;
-	used = io->handler->on_input(io->arg, data, len);
-	io->ri->scratch_busy = false;
-	io->offering = false;
-	if (!io->freed && used < len && !tls_begun(io)) {
-		keep(io, data + used, len - used);
-	}
-}
-
-static ssize_t
-read_tls(struct io *io, char *into, size_t room)
-{
-	size_t got = 0;
-
-	while (got < room) {
-		int r;
-		int why;
-
-		ERR_clear_error();
-		r = SSL_read(io->ssl, into + got, (int)(room - got));
-		if (r > 0) {
-			got += (size_t)r;
-			continue;
-		}
-		why = SSL_get_error(io->ssl, r);
-		if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
-			break;
-		}
-		if (why == SSL_ERROR_ZERO_RETURN) {
-			io->eof = true;
-			break;
-		}
-		io_set_error(io, "TLS read",
-		             why == SSL_ERROR_SYSCALL && errno != 0 ? errno
-		                                                    : 0);
-		return got > 0 ? (ssize_t)got : -1;
-	}
-	return (ssize_t)got;
-}
-
-static ssize_t
-read_plain(struct io *io, char *into, size_t room)
-{
-	ssize_t r;
-
-	do {
-		r = read(io->fd, into, room);
-	} while (r == -1 && errno == EINTR);
-	if (r == 0) {
-		io->eof = true;
-	} else if (r == -1) {
-		if (errno == EAGAIN) {
-			return 0;
-		}
-		io_set_error(io, "read", errno);
-	}
-	return r;
-}
-
-/* Reads once into the shared buffer, or behind what waits already. */
-static void
-read_some(struct io *io)
-{
-	size_t waiting = buf_len(&io->in);
-	bool fresh = waiting == 0 && !io->ri->scratch_busy;
-	size_t room = fresh ? REACTOR_SCRATCH_SIZE : IO_INPUT_MAX - waiting;
-	char *into;
-	ssize_t got;
-
-	if (room == 0) {
-		want_read(io, false); /* until some is used */
-		return;
-	}
-	into = fresh ? io->ri->scratch : buf_reserve(&io->in, room);
-	got = io->ssl != NULL ? read_tls(io, into, room)
-	                      : read_plain(io, into, room);
-	if (got > 0 && fresh) {
-		offer_fresh(io, into, (size_t)got);
-	} else if (got > 0) {
-		buf_commit(&io->in, (size_t)got);
-		offer_kept(io);
-	}
-	if (io->freed || io->state == IO_STATE_ENDED) {
-		return;
-	}
-	if (io->ssl != NULL && got == (ssize_t)room) {
-		io->reoffer = true; /* no event tells of what OpenSSL holds */
-		defer(io);
-	}
-	if (io->error_text[0] != '\0') {
-		tell(io, IO_ERROR);
-	} else if (io->eof) {
-		want_read(io, false);
-		/* A paused owner hears of it when it goes on. */
-		if (!io->paused) {
-			tell(io, IO_EOF);
-		}
-	}
-}
-
-/* For io_finish: input has no meaning any more. */
-static void
-discard(struct io *io)
-{
-	ssize_t r = read(io->fd, io->ri->scratch, REACTOR_SCRATCH_SIZE);
-
-	if (r == 0 || (r == -1 && errno != EAGAIN && errno != EINTR)) {
-		destroy(io);
-	}
-}
-
-/* ---- TLS ------------------------------------------------------------ */
-
-static void
-handshake(struct io *io)
-{
-	int r;
-	int why;
-
-	ERR_clear_error();
-	r = SSL_do_handshake(io->ssl);
-	if (r == 1) {
-		io->state = IO_STATE_TLS;
-		want_write(io, false);
-		want_read(io, true);
-		tell(io, IO_TLS_READY);
-		if (!io->freed && io->state == IO_STATE_TLS) {
-			io->reoffer = true; /* data may be in the same flight */
-			defer(io);
-		}
-		return;
-	}
-	why = SSL_get_error(io->ssl, r);
-	if (why == SSL_ERROR_WANT_READ) {
-		want_write(io, false);
-		want_read(io, true);
-		return;
-	}
-	if (why == SSL_ERROR_WANT_WRITE) {
-		want_write(io, true);
-		return;
-	}
-	if (why == SSL_ERROR_SYSCALL && errno == 0) {
-		io->error_errno = ECONNRESET;
-		snprintf(io->error_text, sizeof(io->error_text),
-		         "TLS handshake: connection closed by the peer");
-	} else {
-		io_set_error(io, "TLS handshake",
-		             why == SSL_ERROR_SYSCALL ? errno : 0);
-	}
-	tell(io, IO_ERROR);
-}
-
-static void
-begin_handshake(struct io *io)
-{
-	if (SSL_set_fd(io->ssl, io->fd) != 1) {
-		io_set_error(io, "TLS", 0);
-		tell(io, IO_ERROR);
-		return;
-	}
-	if (io->tls_server) {
-		SSL_set_accept_state(io->ssl);
-	} else {
-		SSL_set_connect_state(io->ssl);
-	}
-	io->state = IO_STATE_HANDSHAKE;
-	handshake(io);
-}
-
-void
-io_start_tls(struct io *io, struct ssl_st *ssl, bool server)
-{
-	io_drop_input(io);
-	io->state = IO_STATE_TLS_WAIT;
-	io->tls_server = server;
-	io->next_ssl = ssl;
-	defer(io);
-}
-
-struct ssl_st *
-io_ssl(const struct io *io)
-{
-	return io->ssl;
 }
 
 /* ---- events --------------------------------------------------------- */
@@ -468,25 +238,25 @@ on_read_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd; /* libevent's callback type */
 	(void)what;
 	if (io->finishing) {
-		discard(io);
+		io_discard(io);
 		return;
 	}
 	switch (io->state) {
 	case IO_STATE_HANDSHAKE:
-		handshake(io);
+		io_handshake(io);
 		return;
 	case IO_STATE_PLAIN:
 	case IO_STATE_TLS:
 		if (io->paused) {
-			want_read(io, false); /* io_resume adds it again */
+			io_want_read(io, false); /* io_resume adds it again */
 			return;
 		}
-		read_some(io);
+		io_read_some(io);
 		return;
 	case IO_STATE_CONNECTING:
 	case IO_STATE_TLS_WAIT:
 	case IO_STATE_ENDED:
-		want_read(io, false);
+		io_want_read(io, false);
 		return;
 	}
 }
@@ -497,37 +267,18 @@ connected(struct io *io)
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	want_write(io, false);
+	io_want_write(io, false);
 	if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1) {
 		error = errno;
 	}
 	if (error != 0) {
 		io_set_error(io, "connect", error);
-		tell(io, IO_ERROR);
+		io_tell(io, IO_ERROR);
 		return;
 	}
 	io->state = IO_STATE_PLAIN;
-	want_read(io, true);
-	tell(io, IO_CONNECTED);
-}
-
-/* Our last octet is with the kernel: close our side, then wait for theirs. */
-static void
-finish_drained(struct io *io)
-{
-	if (io->shut) {
-		return;
-	}
-	io->shut = true;
-	if (io->ssl != NULL && io->state == IO_STATE_TLS) {
-		ERR_clear_error();
-		(void)SSL_shutdown(io->ssl); /* one-sided: we do not wait */
-	}
-	if (!io->linger || shutdown(io->fd, SHUT_WR) == -1) {
-		destroy(io);
-		return;
-	}
-	want_read(io, true);
+	io_want_read(io, true);
+	io_tell(io, IO_CONNECTED);
 }
 
 static void
@@ -537,34 +288,34 @@ flush(struct io *io)
 	    io->state == IO_STATE_HANDSHAKE || io->fd == -1) {
 		return;
 	}
-	if (io->error_text[0] != '\0') { /* told already */
-		io_output_clear(io);
-		want_write(io, false);
-		return;
-	}
-	if (io->out_len > 0 && io_output_write(io) == -1) {
-		io_output_clear(io);
-		want_write(io, false);
-		if (io->finishing) {
-			destroy(io);
-		} else if (io->state != IO_STATE_ENDED) {
-			tell(io, IO_ERROR);
+	if (io->error_text[0] != '\0') {
+		if (io->error_told) {
+			io_output_clear(io);
 		}
 		return;
 	}
-	want_write(io, io->out_len > 0);
+	if (io->out_len > 0 && io_output_write(io) == -1) {
+		io_want_write(io, false);
+		if (io->finishing) {
+			io_destroy(io);
+		} else {
+			io_defer(io); /* told there, not within io_flush */
+		}
+		return;
+	}
+	io_want_write(io, io->out_len > 0);
 	if (io->out_len > 0) {
 		return;
 	}
 	if (io->finishing) {
-		finish_drained(io);
+		io_finish_drained(io);
 	} else if (io->state == IO_STATE_TLS_WAIT) {
 		io->ssl = io->next_ssl;
 		io->next_ssl = NULL;
-		begin_handshake(io);
+		io_begin_handshake(io);
 	} else if (io->want_drained) {
 		io->want_drained = false;
-		tell(io, IO_DRAINED);
+		io_tell(io, IO_DRAINED);
 	}
 }
 
@@ -578,7 +329,7 @@ on_write_event(evutil_socket_t fd, short what, void *arg)
 	if (io->state == IO_STATE_CONNECTING) {
 		connected(io);
 	} else if (io->state == IO_STATE_HANDSHAKE) {
-		handshake(io);
+		io_handshake(io);
 	} else {
 		flush(io);
 	}
@@ -596,22 +347,26 @@ on_round(struct task *t)
 		free(io);
 		return;
 	}
-	if (io->state == IO_STATE_CONNECTING && io->error_text[0] != '\0') {
-		tell(io, IO_ERROR);
+	if (io->error_text[0] != '\0' && !io->error_told) {
+		/* Its last words may stand before the end (421). */
+		io_read_rest(io);
+		if (!io->freed) {
+			io_tell(io, IO_ERROR);
+		}
 		return;
 	}
 	if (io->reoffer) {
 		io->reoffer = false;
-		offer_kept(io);
+		io_offer_kept(io);
 		if (!io->freed && !io->paused && io->eof &&
 		    io->state != IO_STATE_ENDED) {
-			tell(io, IO_EOF);
+			io_tell(io, IO_EOF);
 		} else if (!io->freed && !io->paused &&
 		           (io->state == IO_STATE_PLAIN ||
 		            io->state == IO_STATE_TLS)) {
-			want_read(io, true);
+			io_want_read(io, true);
 			if (io->ssl != NULL && SSL_has_pending(io->ssl)) {
-				read_some(io);
+				io_read_some(io);
 			}
 		}
 	}
@@ -631,7 +386,7 @@ io_tick(struct reactor_io *ri, int64_t now_ms)
 
 		if (io->deadline_ms != 0 && now_ms >= io->deadline_ms) {
 			io->deadline_ms = 0;
-			tell(io, IO_TIMEOUT);
+			io_tell(io, IO_TIMEOUT);
 			/* It may have freed next as well: begin again then. */
 			if (next != NULL && next->freed) {
 				next = TAILQ_FIRST(&ri->all);
@@ -656,51 +411,6 @@ io_fd(const struct io *io)
 }
 
 void
-io_write(struct io *io, const void *data, size_t len)
-{
-	if (len > 0) {
-		io_output_copy(io, data, len);
-		defer(io);
-	}
-}
-
-void
-io_puts(struct io *io, const char *s)
-{
-	io_write(io, s, strlen(s));
-}
-
-void
-io_printf(struct io *io, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	io_output_vprintf(io, fmt, ap);
-	va_end(ap);
-	defer(io);
-}
-
-void
-io_write_ref(struct io *io, const void *data, size_t len,
-             void (*release)(void *arg), void *arg)
-{
-	if (len <= IO_COPY_MAX) {
-		io_write(io, data, len);
-		release(arg);
-		return;
-	}
-	io_output_reference(io, data, len, release, arg);
-	defer(io);
-}
-
-size_t
-io_output_len(const struct io *io)
-{
-	return io->out_len;
-}
-
-void
 io_flush(struct io *io)
 {
 	flush(io);
@@ -710,54 +420,7 @@ void
 io_drain(struct io *io)
 {
 	io->want_drained = true;
-	defer(io);
-}
-
-void
-io_finish(struct io **iop, int linger_ms)
-{
-	struct io *io = *iop;
-
-	if (io == NULL) {
-		return;
-	}
-	*iop = NULL;
-	if (io->fd == -1 || io->state == IO_STATE_CONNECTING ||
-	    io->state == IO_STATE_HANDSHAKE || io->error_text[0] != '\0') {
-		destroy(io);
-		return;
-	}
-	io->finishing = true;
-	io->paused = false;
-	io->linger = linger_ms > 0 && !io->eof;
-	io_deadline(io, linger_ms > 0 ? linger_ms : FINISH_MS);
-	defer(io);
-}
-
-void
-io_pause(struct io *io)
-{
-	io->paused = true; /* the event goes when it fires in vain */
-}
-
-void
-io_resume(struct io *io)
-{
-	io->paused = false;
-	io->reoffer = true;
-	defer(io);
-}
-
-size_t
-io_pending_input(const struct io *io)
-{
-	return buf_len(&io->in);
-}
-
-void
-io_drop_input(struct io *io)
-{
-	buf_consume(&io->in, buf_len(&io->in));
+	io_defer(io);
 }
 
 void

@@ -38,8 +38,13 @@ enum io_event {
 	IO_TIMEOUT, /* the deadline passed */
 };
 
-/* After IO_EOF, IO_ERROR, IO_TIMEOUT no further input comes; the owner frees
- * the io (output may still be tried after IO_EOF and IO_TIMEOUT). */
+/*
+ * After IO_EOF, IO_ERROR, IO_TIMEOUT no further input comes; the owner frees
+ * the io (output may still be tried after IO_EOF and IO_TIMEOUT, and after
+ * IO_EOF the deadline, IO_DRAINED and IO_ERROR go on). When writing fails, what
+ * the peer sent before is offered first; at IO_ERROR io_output_len still tells
+ * how much the kernel did not take.
+ */
 struct io_handler {
 	size_t (*on_input)(void *arg, const char *data, size_t len);
 	void (*on_event)(void *arg, enum io_event what);
@@ -72,8 +77,7 @@ void io_write_ref(struct io *io, const void *data, size_t len,
                   void (*release)(void *arg), void *arg);
 size_t io_output_len(const struct io *io);
 void io_flush(struct io *io);
-/* Copies. Keep an eye on io_output_len: the caller bounds the output. */
-void io_drain(struct io *io);
+void io_drain(struct io *io); /* IO_DRAINED, once */
 /* Flush, TLS close_notify, half-close, then close by itself within linger_ms
  * while input is thrown away; the owner's pointer is nulled and no callback
  * follows. The polite way to end after a last reply. */

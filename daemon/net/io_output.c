@@ -4,6 +4,7 @@
  */
 #include "daemon/net/io_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -166,8 +167,10 @@ written(struct io *io, size_t n)
 	io->out_len -= n;
 	while (n > 0) {
 		struct io_block *b = io->out_first;
-		size_t part = b->len - b->off;
+		size_t part;
 
+		assert(b != NULL); /* out_len is their sum */
+		part = b->len - b->off;
 		if (part > n) {
 			b->off += n;
 			return;
@@ -192,8 +195,7 @@ write_plain(struct io *io)
 
 		for (b = io->out_first; b != NULL && n < IOV_MAX_USED;
 		     b = b->next) {
-			/* writev only reads */
-			iov[n].iov_base = (void *)(uintptr_t)(b->data + b->off);
+			iov[n].iov_base = mem_unconst(b->data + b->off);
 			iov[n].iov_len = b->len - b->off;
 			n++;
 		}
@@ -278,4 +280,51 @@ io_output_write(struct io *io)
 		return write_tls(io);
 	}
 	return write_plain(io);
+}
+
+/* ---- what callers write ---------------------------------------------- */
+
+void
+io_write(struct io *io, const void *data, size_t len)
+{
+	if (len > 0) {
+		io_output_copy(io, data, len);
+		io_defer(io);
+	}
+}
+
+void
+io_puts(struct io *io, const char *s)
+{
+	io_write(io, s, strlen(s));
+}
+
+void
+io_printf(struct io *io, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	io_output_vprintf(io, fmt, ap);
+	va_end(ap);
+	io_defer(io);
+}
+
+void
+io_write_ref(struct io *io, const void *data, size_t len,
+             void (*release)(void *arg), void *arg)
+{
+	if (len <= IO_COPY_MAX) {
+		io_write(io, data, len);
+		release(arg);
+		return;
+	}
+	io_output_reference(io, data, len, release, arg);
+	io_defer(io);
+}
+
+size_t
+io_output_len(const struct io *io)
+{
+	return io->out_len;
 }

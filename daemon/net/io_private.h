@@ -8,7 +8,8 @@
 #include "daemon/net/reactor_private.h"
 
 /*
- * Between io.c (life, input, events) and io_output.c (blocks, writing).
+ * Between io.c (life, events), io_input.c (reading, the TLS handshake),
+ * io_output.c (blocks, writing) and io_finish.c (the polite end).
  */
 
 #define IO_BLOCK_SIZE 4096 /* header included */
@@ -31,7 +32,7 @@ enum io_state {
 	IO_STATE_TLS_WAIT, /* output must drain before the handshake */
 	IO_STATE_HANDSHAKE,
 	IO_STATE_TLS,
-	IO_STATE_ENDED, /* EOF, error or timeout was told */
+	IO_STATE_ENDED, /* EOF or an error was told: no more input */
 };
 
 struct io {
@@ -57,6 +58,7 @@ struct io {
 	bool deferred; /* in the reactor's deferred list */
 	bool reoffer;  /* io_resume asked for it */
 	bool eof;      /* seen, told when the input before it was offered */
+	bool error_told;
 	int64_t deadline_ms;
 	struct event read_event;
 	struct event write_event;
@@ -69,6 +71,29 @@ struct io {
 	char error_text[160];
 };
 
+/* io.c */
+/* Records why it ended: a system error, or OpenSSL's when errnum is 0. The
+ * first cause stays. Who calls it tells IO_ERROR, or lets the round do it. */
+void io_set_error(struct io *io, const char *what, int errnum);
+void io_want_read(struct io *io, bool on);
+void io_want_write(struct io *io, bool on);
+void io_defer(struct io *io); /* something is to do when the round ends */
+/* Ends everything but the memory, which goes with the round. */
+void io_destroy(struct io *io);
+void io_tell(struct io *io, enum io_event what);
+
+/* io_input.c: each may end in io->freed. */
+void io_read_some(struct io *io);
+void io_read_rest(struct io *io);
+void io_offer_kept(struct io *io);
+void io_handshake(struct io *io);
+void io_begin_handshake(struct io *io);
+
+/* io_finish.c */
+void io_finish_drained(struct io *io);
+void io_discard(struct io *io);
+
+/* io_output.c */
 void io_output_copy(struct io *io, const void *data, size_t len);
 void io_output_reference(struct io *io, const void *data, size_t len,
                          void (*release)(void *arg), void *arg);
@@ -77,8 +102,5 @@ void io_output_vprintf(struct io *io, const char *fmt, va_list ap)
 /* Writes what it can; -1 when the connection is broken (error is set). */
 int io_output_write(struct io *io);
 void io_output_clear(struct io *io);
-
-/* Records why it ended: a system error, or OpenSSL's when errnum is 0. */
-void io_set_error(struct io *io, const char *what, int errnum);
 
 #endif

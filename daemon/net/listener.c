@@ -33,7 +33,7 @@ struct listener {
 };
 
 int
-listener_bind(const struct net_endpoint *at, int *fd_r, struct err *e)
+listener_reserve(const struct net_endpoint *at, int *fd_r, struct err *e)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = net_endpoint_sockaddr(at, &ss);
@@ -52,9 +52,33 @@ listener_bind(const struct net_endpoint *at, int *fd_r, struct err *e)
 	    (at->addr.family == AF_INET6 &&
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) ==
 	             -1) ||
-	    bind(fd, (struct sockaddr *)&ss, len) == -1 ||
-	    listen(fd, BACKLOG) == -1) {
+	    bind(fd, (struct sockaddr *)&ss, len) == -1) {
 		err_sys(e, errno, "listen on %s", where);
+		close(fd);
+		return -1;
+	}
+	*fd_r = fd;
+	return 0;
+}
+
+int
+listener_open(int fd, struct err *e)
+{
+	if (listen(fd, BACKLOG) == -1) {
+		return err_sys(e, errno, "listen");
+	}
+	return 0;
+}
+
+int
+listener_bind(const struct net_endpoint *at, int *fd_r, struct err *e)
+{
+	int fd = -1;
+
+	if (listener_reserve(at, &fd, e) == -1) {
+		return -1;
+	}
+	if (listener_open(fd, e) == -1) {
 		close(fd);
 		return -1;
 	}

@@ -17,7 +17,10 @@ struct listener;
 typedef void (*listener_cb)(void *arg, int fd, const struct net_endpoint *peer,
                             const struct net_endpoint *local);
 
-/* Binds and listens; port 0 is replaced by the one the kernel chose. */
+/* Takes the address, for others of this process too; connections are refused
+ * until listener_open. Port 0 is replaced by one that the kernel chooses. */
+int listener_reserve(const struct net_endpoint *at, int *fd_r, struct err *e);
+int listener_open(int fd, struct err *e); /* listens; again does no harm */
 int listener_bind(const struct net_endpoint *at, int *fd_r, struct err *e);
 
 /* Accepts on fd (taken; shared true: also used by other reactors, dup'ed).

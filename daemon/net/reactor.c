@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "daemon/net/reactor_private.h"
 #include "daemon/net/snapshot.h"
@@ -129,6 +130,8 @@ reactor_free(struct reactor **rp)
 		mailbox_run(r->mailbox);
 	}
 	run_deferred(r);
+	io_end_finishing(&r->io);
+	run_deferred(r);
 	if (r->mail != NULL) {
 		event_free(r->mail);
 	}
@@ -145,21 +148,34 @@ reactor_free(struct reactor **rp)
 	free(r);
 }
 
+static void
+go_round(struct reactor *r, int flags)
+{
+	(void)event_base_loop(r->base, flags); /* signals: again */
+	run_deferred(r);
+	log_flush();
+	atomic_store_explicit(&r->heartbeat_ms, clock_mono_ms(),
+	                      memory_order_relaxed);
+}
+
 void
 reactor_run(struct reactor *r)
 {
 	while (!atomic_load_explicit(&r->stopping, memory_order_relaxed)) {
-		(void)event_base_loop(r->base,
-		                      EVLOOP_ONCE); /* signals: again */
-		run_deferred(r);
-		atomic_store_explicit(&r->heartbeat_ms, clock_mono_ms(),
-		                      memory_order_relaxed);
+		go_round(r, EVLOOP_ONCE);
 	}
+}
+
+void
+reactor_turn(struct reactor *r)
+{
+	go_round(r, EVLOOP_NONBLOCK);
 }
 
 static void *
 thread_main(void *arg)
 {
+	log_hold();
 	reactor_run(arg);
 	return NULL;
 }
@@ -181,7 +197,7 @@ reactor_start(struct reactor *r, struct err *e)
 		return err_sys(e, error, "start reactor %u", r->index);
 	}
 	r->threaded = true;
-	snprintf(name, sizeof(name), "reactor-%u", r->index);
+	(void)snprintf(name, sizeof(name), "reactor-%u", r->index);
 	pthread_setname_np(r->thread, name);
 	return 0;
 }

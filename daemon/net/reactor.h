@@ -23,6 +23,7 @@ void reactor_free(struct reactor **r);
 
 int reactor_start(struct reactor *r, struct err *e); /* its own thread */
 void reactor_run(struct reactor *r);  /* on the caller's thread, until stop */
+void reactor_turn(struct reactor *r); /* the same for one round, no waiting */
 void reactor_stop(struct reactor *r); /* any thread */
 void reactor_join(struct reactor *r); /* waits for reactor_start's thread */
 

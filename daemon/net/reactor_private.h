@@ -30,8 +30,10 @@ struct reactor_io {
 
 struct reactor_io *reactor_io(struct reactor *r);
 
-/* io.c: called on every tick and at the end of the reactor. */
+/* On every tick. */
 void io_tick(struct reactor_io *ri, int64_t now_ms);
+/* At the end of the reactor: nobody else owns what lingers in io_finish. */
+void io_end_finishing(struct reactor_io *ri);
 void io_release_blocks(struct reactor_io *ri);
 
 #endif

@@ -425,7 +425,7 @@ resolver_query(struct resolver *r, const char *name, enum dns_type type,
 	q->task.run = on_queued;
 	TAILQ_INSERT_TAIL(&r->queries, q, link);
 	timer_init(&q->timer, r->reactor, on_timeout, q);
-	snprintf(q->name, sizeof(q->name), "%s", name);
+	(void)snprintf(q->name, sizeof(q->name), "%s", name);
 	if (dns_name_from_text(name, &wire) == -1) {
 		queue_failure(q, DNS_NXDOMAIN, "no such name can exist");
 		return q;
@@ -459,14 +459,15 @@ void
 resolver_free(struct resolver **rp)
 {
 	struct resolver *r = *rp;
+	struct dns_query *next;
 
 	if (r == NULL) {
 		return;
 	}
 	*rp = NULL;
-	while (!TAILQ_EMPTY(&r->queries)) {
-		struct dns_query *q = TAILQ_FIRST(&r->queries);
-
+	for (struct dns_query *q = TAILQ_FIRST(&r->queries); q != NULL;
+	     q = next) {
+		next = TAILQ_NEXT(q, link);
 		dns_query_cancel(&q);
 	}
 	ub_ctx_delete(r->ub);

@@ -19,6 +19,11 @@
 #include "conf/conf.h"
 
 #define READ_AHEAD (16384 + 512) /* a full record in one read(2) */
+/* Of the subject's CN nothing is believed (RFC 9525 section 2; C73). */
+#define NAME_FLAGS                                                             \
+	(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |                                \
+	 X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
+#define MESSAGES_MAX 100 /* of the handshake protocol, of one connection */
 
 struct tls_session {
 	SSL_SESSION *session;
@@ -31,12 +36,14 @@ tls_error_text(char *out, size_t size)
 	const char *reason = ERR_reason_error_string(code);
 
 	if (code == 0) {
-		snprintf(out, size, "connection closed without close_notify");
+		(void)snprintf(out, size,
+		               "connection closed without close_notify");
 	} else if (ERR_SYSTEM_ERROR(code)) {
-		snprintf(out, size, "%s",
-		         strerrordesc_np((int)ERR_GET_REASON(code)));
+		(void)snprintf(out, size, "%s",
+		               strerrordesc_np((int)ERR_GET_REASON(code)));
 	} else {
-		snprintf(out, size, "%s", reason == NULL ? "unknown" : reason);
+		(void)snprintf(out, size, "%s",
+		               reason == NULL ? "unknown" : reason);
 	}
 	ERR_clear_error();
 }
@@ -48,6 +55,46 @@ fail(struct err *e, const char *what, const char *file)
 
 	tls_error_text(text, sizeof(text));
 	return err_set(e, ERR_INVALID, "%s %s: %s", what, file, text);
+}
+
+static int messages_index = -1;
+
+__attribute__((constructor)) static void
+make_messages_index(void)
+{
+	messages_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
+/*
+ * A change of keys, or a handshake that is begun anew and refused, costs us
+ * much and the peer little, and OpenSSL takes any number of them within one
+ * call (A3.33). Each counts here; after too many of them the connection counts
+ * as closed by the peer.
+ */
+static void
+on_message(int write_p, int version, int type, const void *data, size_t len,
+           SSL *ssl, void *arg)
+{
+	static char counter[MESSAGES_MAX + 1]; /* a place in it is a number */
+	bool counts = write_p == 0 ? type == SSL3_RT_HANDSHAKE
+	                           : type == SSL3_RT_ALERT;
+	char *at = SSL_get_ex_data(ssl, messages_index);
+
+	(void)version; /* OpenSSL's callback type */
+	(void)data;
+	(void)len;
+	(void)arg;
+	if (!counts) {
+		return;
+	}
+	at = at == NULL ? counter : at + 1;
+	if (at == &counter[MESSAGES_MAX]) {
+		SSL_set_shutdown(ssl,
+		                 SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+		return;
+	}
+	/* Fails for want of memory alone: then this one was not counted. */
+	(void)SSL_set_ex_data(ssl, messages_index, at);
 }
 
 static SSL_CTX *
@@ -67,6 +114,7 @@ context_new(const SSL_METHOD *method)
 	                                 SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
+	SSL_CTX_set_msg_callback(ctx, on_message);
 	return ctx;
 }
 
@@ -233,8 +281,8 @@ tls_client_new(const struct tls_contexts *t, const char *server_name,
 		/* The macro for it casts const away; the call only reads. */
 		(void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME,
 		               TLSEXT_NAMETYPE_host_name,
-		               (void *)(uintptr_t)server_name);
-		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		               mem_unconst(server_name));
+		SSL_set_hostflags(ssl, NAME_FLAGS);
 		(void)SSL_set1_host(ssl, server_name);
 	}
 	if (slot != NULL) {
@@ -307,8 +355,10 @@ tls_facts_get(struct ssl_st *ssl, struct tls_facts *out)
 		return;
 	}
 	f.active = true;
-	snprintf(f.version, sizeof(f.version), "%s", SSL_get_version(ssl));
-	snprintf(f.cipher, sizeof(f.cipher), "%s", SSL_get_cipher_name(ssl));
+	(void)snprintf(f.version, sizeof(f.version), "%s",
+	               SSL_get_version(ssl));
+	(void)snprintf(f.cipher, sizeof(f.cipher), "%s",
+	               SSL_get_cipher_name(ssl));
 	f.bits = SSL_get_cipher_bits(ssl, NULL);
 	f.resumed = SSL_session_reused(ssl) == 1;
 
@@ -317,13 +367,14 @@ tls_facts_get(struct ssl_st *ssl, struct tls_facts *out)
 	result = SSL_get_verify_result(ssl);
 	f.verified = cert != NULL && result == X509_V_OK;
 	if (cert == NULL) {
-		snprintf(f.verify_text, sizeof(f.verify_text),
-		         "no certificate");
+		(void)snprintf(f.verify_text, sizeof(f.verify_text),
+		               "no certificate");
 	} else {
 		peer_name(cert, f.peer_name, sizeof(f.peer_name));
 		if (!f.verified) {
-			snprintf(f.verify_text, sizeof(f.verify_text), "%s",
-			         X509_verify_cert_error_string(result));
+			(void)snprintf(f.verify_text, sizeof(f.verify_text),
+			               "%s",
+			               X509_verify_cert_error_string(result));
 		}
 	}
 	*out = f;
@@ -335,6 +386,5 @@ tls_peer_has_name(struct ssl_st *ssl, const char *name)
 	X509 *cert = ssl == NULL ? NULL : SSL_get0_peer_certificate(ssl);
 
 	return cert != NULL && SSL_get_verify_result(ssl) == X509_V_OK &&
-	       X509_check_host(cert, name, 0,
-	                       X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+	       X509_check_host(cert, name, 0, NAME_FLAGS, NULL) == 1;
 }

@@ -56,9 +56,21 @@ hash_text(const char *s)
 	return h ^ (h >> 32);
 }
 
-static void
-hand_over(struct queue *q, struct reactor *here, struct envelope *env,
-          uint32_t *positions, uint32_t n)
+/* A destination may hold as much as is still free for all others: however many
+ * of them stand still, a part of memory is left for those that move (rule 8).
+ */
+static uint64_t
+room_for_one(const struct queue *q)
+{
+	uint64_t active =
+		atomic_load_explicit(&q->active, memory_order_relaxed);
+
+	return active < q->o.active_max ? q->o.active_max - active : 1;
+}
+
+static struct handover *
+handover_new(struct queue *q, struct envelope *env, uint32_t *positions,
+             uint32_t n)
 {
 	const struct recipient *r = &env->recipients[positions[0]];
 	struct handover *h = mem_alloc(sizeof(*h));
@@ -77,12 +89,28 @@ hand_over(struct queue *q, struct reactor *here, struct envelope *env,
 	h->job.env = envelope_ref(env);
 	h->job.positions = positions;
 	h->job.positions_n = n;
+	h->job.room = room_for_one(q);
 	h->job.done = on_done;
 	h->job.owner = h;
-	if (h->there == here) {
-		on_arrival(&h->task);
-	} else {
-		reactor_post(h->there, &h->task);
+	return h;
+}
+
+/* The envelope knows the number of its jobs before the first can end. */
+static void
+hand_over(struct reactor *here, struct envelope *env, struct deliver_job *job,
+          uint32_t jobs)
+{
+	atomic_store_explicit(&env->jobs, jobs, memory_order_relaxed);
+	while (job != NULL) {
+		struct handover *h = job->owner;
+
+		job = h->job.next;
+		h->job.next = NULL;
+		if (h->there == here) {
+			on_arrival(&h->task);
+		} else {
+			reactor_post(h->there, &h->task);
+		}
 	}
 }
 
@@ -101,6 +129,9 @@ dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
 {
 	uint32_t n = env->recipients_n;
 	bool *taken = n > 1 ? mem_alloc(n * sizeof(*taken)) : NULL;
+	struct deliver_job *first = NULL;
+	struct deliver_job **end = &first;
+	uint32_t jobs = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t *positions;
@@ -120,8 +151,11 @@ dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
 				}
 			}
 		}
-		hand_over(q, here, env, positions, found);
+		*end = &handover_new(q, env, positions, found)->job;
+		end = &(*end)->next;
+		jobs++;
 	}
 	free(taken);
+	hand_over(here, env, first, jobs);
 	envelope_unref(&env);
 }

@@ -1,16 +1,11 @@
 /*
  * What came back from a destination becomes durable: recipients that are done
- * leave the queue, others get their next time, senders are told. One store
- * operation a job; a report is part of the same transaction, so that no fate
- * is lost between the two.
+ * leave the queue, others get their next time, senders are told or owed. One
+ * store operation a job. When a report is made, and of what: report.h.
  */
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/mem.h"
@@ -20,84 +15,6 @@
 #include "daemon/queue/record.h"
 #include "daemon/queue/report.h"
 #include "daemon/queue/schedule.h"
-
-struct settlement {
-	struct store_op op;
-	struct task task; /* worker (report), then reactor (its dispatch) */
-	struct queue *queue;
-	struct reactor *here;
-	struct report *report; /* NULL: nobody is told */
-	uint32_t recipients;
-	char *replies; /* of the fates, owned */
-	struct store_fate fates[];
-};
-
-static void
-settlement_free(struct settlement *s)
-{
-	envelope_unref(&s->op.env);
-	report_free(&s->report);
-	free(s->replies);
-	free(s);
-}
-
-static void
-on_report_durable(struct task *t)
-{
-	struct settlement *s =
-		(struct settlement *)((char *)t -
-	                              offsetof(struct settlement, task));
-	struct envelope *env = s->op.env;
-
-	s->op.env = NULL;
-	dispatch_envelope(s->queue, s->here, env);
-	settlement_free(s);
-}
-
-/* On the committer's thread. */
-static void
-on_settled(struct store_op *op)
-{
-	struct settlement *s = op->owner;
-
-	atomic_fetch_sub(&s->queue->active, s->recipients);
-	if (op->result != STORE_OK) {
-		/* Only at the end of the store: the next start repeats it. */
-		if (op->env != NULL) {
-			atomic_fetch_sub(&s->queue->active, 1);
-		}
-		settlement_free(s);
-		return;
-	}
-	for (size_t i = 0; i < op->fates_n; i++) {
-		if (s->fates[i].state == RECIPIENT_DEFERRED) {
-			pager_hint(s->queue, s->fates[i].next_attempt_ms);
-		}
-	}
-	if (op->env == NULL) {
-		settlement_free(s);
-		return;
-	}
-	s->task.run = on_report_durable;
-	reactor_post(s->here, &s->task);
-}
-
-/* Worker thread: the original may have to be read from disk. */
-static void
-on_build_report(struct task *t)
-{
-	struct settlement *s =
-		(struct settlement *)((char *)t -
-	                              offsetof(struct settlement, task));
-
-	s->op.env = report_envelope(s->report, s->queue->o.store);
-	s->op.active = true;
-	if (s->op.env != NULL) {
-		atomic_fetch_add(&s->queue->active, 1);
-		queue_count_hot(s->queue, s->op.env);
-	}
-	store_submit(s->queue->o.store, &s->op);
-}
 
 static enum recipient_state
 settle_one(struct queue *q, const struct conf *c, struct envelope *env,
@@ -121,6 +38,8 @@ settle_one(struct queue *q, const struct conf *c, struct envelope *env,
 		atomic_fetch_add(&q->counters.expired, 1);
 	} else {
 		f->state = RECIPIENT_DEFERRED;
+		f->warned = f->warned ||
+		            schedule_warns(&c->delivery, now, env->received_ms);
 		in.now_ms = now;
 		in.received_ms = env->received_ms;
 		in.attempts = f->attempts;
@@ -133,52 +52,13 @@ settle_one(struct queue *q, const struct conf *c, struct envelope *env,
 	return (enum recipient_state)f->state;
 }
 
-/* Is the sender to be told, and what? RFC 3461 sections 4.1 and 5.2. */
-static bool
-report_due(const struct conf *c, const struct envelope *env,
-           const struct deliver_result *res, struct store_fate *f,
-           enum dsn_action *action_r)
-{
-	const struct recipient *r = &env->recipients[res->position];
-	unsigned notify = r->notify;
-
-	if (env->sender[0] == '\0' || (notify & NOTIFY_NEVER) != 0) {
-		return false;
-	}
-	switch ((enum recipient_state)f->state) {
-	case RECIPIENT_BOUNCED:
-	case RECIPIENT_EXPIRED:
-		*action_r = DSN_FAILED;
-		return notify == 0 || (notify & NOTIFY_FAILURE) != 0;
-	case RECIPIENT_DEFERRED:
-		if (r->warned || !schedule_warns(&c->delivery, clock_wall_ms(),
-		                                 env->received_ms)) {
-			return false;
-		}
-		f->warned = true;
-		*action_r = DSN_DELAYED;
-		return notify == 0 || (notify & NOTIFY_DELAY) != 0;
-	case RECIPIENT_DELIVERED:
-		*action_r = r->route != NULL && res->host[0] == '\0'
-		                    ? DSN_DELIVERED
-		                    : DSN_RELAYED;
-		return (notify & NOTIFY_SUCCESS) != 0 &&
-		       (*action_r == DSN_DELIVERED || res->relayed_without_dsn);
-	case RECIPIENT_QUEUED:
-	case RECIPIENT_HELD:
-	case RECIPIENT_DELETED:
-		return false;
-	}
-	return false;
-}
-
 /* The texts of all fates in one allocation. */
 static void
 keep_reply(struct settlement *s, size_t i, const struct deliver_result *res)
 {
 	char *at;
 
-	if (s->fates[i].state != RECIPIENT_DEFERRED) {
+	if (s->fates[i].state == RECIPIENT_DELIVERED) {
 		return;
 	}
 	if (s->replies == NULL) {
@@ -189,49 +69,101 @@ keep_reply(struct settlement *s, size_t i, const struct deliver_result *res)
 	s->fates[i].reply = at;
 }
 
+/* Until when what is owed in this round may wait: the first one decides. */
+static int64_t
+round_due(struct envelope *env, const struct conf *c)
+{
+	int64_t due = clock_wall_ms() + c->delivery.report_wait_ms;
+	int64_t first = 0;
+
+	return atomic_compare_exchange_strong(&env->owed_due_ms, &first, due)
+	               ? due
+	               : first;
+}
+
+/* Reports with this outcome when nothing else is awaited, or says what is owed
+ * from when. last: no other job of the round is under way. */
+static bool
+report_at_once(struct queue *q, const struct conf *c, struct envelope *env,
+               bool last, int64_t *due_ms_r)
+{
+	if (!last || atomic_load(&env->owed_due_ms) != 0) {
+		*due_ms_r = round_due(env, c);
+		return false;
+	}
+	return owed_turn(q, c, env->sender, due_ms_r);
+}
+
+/* The fates that owe have their entries already. */
+static bool
+submit(struct settlement *s, const struct conf *c, struct envelope *env,
+       bool last)
+{
+	bool at_once;
+
+	if (s->report == NULL) {
+		settlement_submit(s);
+		return false;
+	}
+	at_once = report_at_once(s->queue, c, env, last, &s->op.owed_due_ms);
+	if (!at_once) {
+		s->op.whole = false;
+		settlement_submit(s);
+		return false;
+	}
+	for (size_t i = 0; i < s->op.fates_n; i++) {
+		s->fates[i].owed = NULL;
+	}
+	settlement_submit_with_report(s);
+	return true;
+}
+
 void
 outcome_apply(struct queue *q, struct reactor *here, struct deliver_job *job,
               const struct deliver_result *results)
 {
-	const struct conf *c = reactor_snapshot(here)->conf;
+	struct snapshot *snapshot = reactor_snapshot(here);
+	const struct conf *c = snapshot->conf;
 	struct envelope *env = job->env;
 	uint32_t n = job->positions_n;
-	struct settlement *s = mem_alloc(sizeof(*s) + n * sizeof(s->fates[0]));
+	struct settlement *s = settlement_new(q, here, env->id, n);
+	/* At 1 it is ours, and nobody counts any more. */
+	bool last = atomic_load(&env->jobs) <= 1;
 	bool final = true;
 
-	s->queue = q;
-	s->here = here;
 	s->recipients = n;
-	s->op.kind = STORE_OUTCOME;
-	s->op.id = env->id;
-	s->op.fates = s->fates;
-	s->op.fates_n = n;
-	s->op.done = on_settled;
-	s->op.owner = s;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct deliver_result *res = &results[i];
+		struct store_fate *f = &s->fates[i];
+		enum recipient_state state = settle_one(q, c, env, res, f);
 		enum dsn_action action;
 
-		if (settle_one(q, c, env, res, &s->fates[i]) ==
-		    RECIPIENT_DEFERRED) {
-			final = false;
+		if (report_withheld(c, env, &env->recipients[res->position],
+		                    state)) {
+			state = RECIPIENT_HELD;
+			f->state = RECIPIENT_HELD;
 		}
+		final = final && state != RECIPIENT_DEFERRED &&
+		        state != RECIPIENT_HELD;
 		keep_reply(s, i, res);
-		if (report_due(c, env, res, &s->fates[i], &action)) {
+		if (report_due(c, env, res, f, &action)) {
 			if (s->report == NULL) {
-				s->report =
-					report_new(env, reactor_snapshot(here));
+				s->report = report_new(env, snapshot);
 			}
-			report_add(s->report, res, action,
-			           s->fates[i].state == RECIPIENT_EXPIRED);
+			f->owed = report_add(s->report, res, action);
 		}
-		record_result(job, res, &s->fates[i]);
+		record_result(job, res, f);
 	}
 	s->op.whole = final && n == env->recipients_total;
-	if (s->report != NULL) {
-		s->task.run = on_build_report;
-		workers_post(q->o.workers, &s->task);
+	if (submit(s, c, env, last)) {
 		return;
 	}
-	store_submit(q->o.store, &s->op);
+	/* What this job owes is with the store before others can see the
+	 * count: the last one collects all. */
+	if (!last) {
+		last = atomic_fetch_sub(&env->jobs, 1) == 1;
+	}
+	if (last && atomic_load(&env->owed_due_ms) != 0) {
+		owed_collect(q, here, env);
+	}
 }

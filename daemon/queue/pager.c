@@ -46,7 +46,11 @@ on_page(struct task *t)
 
 		recipients += env->recipients_n;
 		atomic_fetch_add(&q->active, env->recipients_n);
-		dispatch_envelope(q, q->o.reactors[0], env);
+		if (env->owed_n > 0) {
+			owed_report(q, q->o.reactors[0], env);
+		} else {
+			dispatch_envelope(q, q->o.reactors[0], env);
+		}
 	}
 	free(op->page);
 	op->page = NULL;

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -200,7 +199,7 @@ queue_accepting(struct queue *q, unsigned *code_r, const char **enhanced_r,
 		return true;
 	}
 	store_stats(q->o.store, &stats);
-	if (strstr(stats.why, "space") != NULL) {
+	if (stats.full) {
 		*code_r = 452;
 		*enhanced_r = "4.3.1";
 		*text_r = "Insufficient system storage, try again later";

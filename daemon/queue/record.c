@@ -17,6 +17,20 @@ record_reply(const struct smtp_status *s, char out[RECORD_REPLY_MAX])
 	         smtp_stage_phrase(s->stage));
 }
 
+void
+record_report_undeliverable(const struct envelope *env, const char *why)
+{
+	struct log_line l;
+
+	log_begin(&l, LOG_LEVEL_WARN, "report_undeliverable");
+	log_id(&l, "qid", env->id);
+	log_str(&l, "to",
+	        (env->flags & ENVELOPE_REPORT) != 0 ? env->recipients[0].address
+	                                            : env->sender);
+	log_str(&l, "reason", why);
+	log_end(&l);
+}
+
 static const char *
 event_word(const struct store_fate *f)
 {
@@ -76,4 +90,8 @@ record_result(const struct deliver_job *job, const struct deliver_result *res,
 	}
 	log_str(&l, "reply", res->status.text);
 	log_end(&l);
+	if ((env->flags & ENVELOPE_REPORT) != 0 &&
+	    (f->state == RECIPIENT_BOUNCED || f->state == RECIPIENT_EXPIRED)) {
+		record_report_undeliverable(env, res->status.text);
+	}
 }

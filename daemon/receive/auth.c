@@ -18,9 +18,8 @@
 #include "daemon/receive/password.h"
 #include "daemon/receive/session_private.h"
 
-#define FAILURES_MAX 3    /* in one session */
-#define DELAY_MS     1000 /* times the number of failures */
-#define CHECKS_MAX   8    /* under way at once, all sessions together */
+#define DELAY_MS   1000 /* times the number of failures */
+#define CHECKS_MAX 8    /* under way at once, all sessions together */
 
 enum auth_step {
 	STEP_PLAIN = 0, /* the PLAIN message is awaited */
@@ -101,7 +100,7 @@ on_delay_over(void *arg)
 	struct session *s = a->session;
 
 	end_exchange(s);
-	if (s->auth_failures >= FAILURES_MAX) {
+	if (s->auth_failures >= RECEIVE_AUTH_FAILURES) {
 		session_end(s, "4.7.0", "Too many failed logins");
 		return;
 	}

@@ -1,9 +1,13 @@
 /*
  * The table of clients: chained, keyed hash, one lock held for a few
- * instructions. An entry lives while the client is connected or its failures
- * are remembered, so the number of entries is bounded by the connections
- * allowed plus REMEMBERED_MAX. It refuses to forget a blocked client to make
- * room for another: beyond the bound new failures are not remembered.
+ * instructions. An entry lives while the client is connected or something is
+ * remembered of it, so the number of entries is bounded by the connections
+ * allowed plus CLIENT_REMEMBERED_MAX. It refuses to forget a client that is
+ * being denied to make room for another (checklist B64).
+ *
+ * A rate is a virtual schedule (GCRA, ITU-T I.371): one time for each tells
+ * until when what was taken is paid for, so that there is nothing to count
+ * down and an entry whose times have passed is as good as none.
  */
 #include "daemon/receive/clients.h"
 
@@ -13,10 +17,11 @@
 
 #include "base/id.h"
 #include "base/mem.h"
+#include "conf/settings.h"
 
-#define BUCKETS        4096
-#define REMEMBERED_MAX 65536
-#define SWEEP_BUCKETS  8 /* looked through at each remembered failure */
+#define BUCKETS       16384
+#define SWEEP_BUCKETS 8  /* looked through whenever something is remembered */
+#define EVICT_BUCKETS 32 /* looked through for the one to forget */
 
 struct client {
 	struct client *next;
@@ -24,6 +29,9 @@ struct client {
 	unsigned connections;
 	unsigned failures;
 	int64_t failed_ms; /* the last one */
+	int64_t paid_us[CLIENT_RATES];
+	int64_t denied_ms; /* until when it is not forgotten */
+	bool remembered;   /* counts towards CLIENT_REMEMBERED_MAX */
 };
 
 struct client_table {
@@ -32,7 +40,7 @@ struct client_table {
 	struct client *buckets[BUCKETS];
 	unsigned connections;
 	size_t n;
-	size_t remembered; /* entries with failures */
+	size_t remembered;
 	unsigned sweep;
 };
 
@@ -171,7 +179,7 @@ drop_if_idle(struct client_table *t, struct client **link)
 {
 	struct client *c = *link;
 
-	if (c->connections == 0 && c->failures == 0) {
+	if (c->connections == 0 && !c->remembered) {
 		*link = c->next;
 		t->n--;
 		free(c);
@@ -221,13 +229,49 @@ client_table_leave(struct client_table *t, const struct net_addr *a)
 	(void)pthread_mutex_unlock(&t->lock);
 }
 
+/* ---- what is remembered --------------------------------------------- */
+
 static bool
 expired(const struct client *c, int64_t now_ms)
 {
 	return now_ms - c->failed_ms >= CLIENT_AUTH_WINDOW_MS;
 }
 
-/* Forgets failures that are too old, a few buckets at a time. */
+/* How far ahead of now its rates are used up; 0: not at all. */
+static int64_t
+ahead_us(const struct client *c, int64_t now_ms)
+{
+	int64_t most = 0;
+
+	for (unsigned i = 0; i < CLIENT_RATES; i++) {
+		int64_t ahead = c->paid_us[i] - now_ms * 1000;
+
+		most = ahead > most ? ahead : most;
+	}
+	return most;
+}
+
+static bool
+is_denied(const struct client *c, int64_t now_ms)
+{
+	return now_ms < c->denied_ms ||
+	       (c->failures > 0 && !expired(c, now_ms));
+}
+
+static void
+forget(struct client_table *t, struct client **link)
+{
+	struct client *c = *link;
+
+	c->failures = 0;
+	c->denied_ms = 0;
+	memset(c->paid_us, 0, sizeof(c->paid_us));
+	c->remembered = false;
+	t->remembered--;
+	drop_if_idle(t, link);
+}
+
+/* Forgets what is over, a few buckets at a time. */
 static void
 sweep(struct client_table *t, int64_t now_ms)
 {
@@ -236,38 +280,128 @@ sweep(struct client_table *t, int64_t now_ms)
 
 		while (*link != NULL) {
 			struct client *c = *link;
+			struct client *next = c->next;
 
-			if (c->failures > 0 && expired(c, now_ms)) {
-				c->failures = 0;
-				t->remembered--;
-				drop_if_idle(t, link);
+			if (c->remembered && !is_denied(c, now_ms) &&
+			    ahead_us(c, now_ms) == 0) {
+				forget(t, link);
 			}
-			if (*link == c) {
+			if (*link != next) { /* it is still there */
 				link = &c->next;
 			}
 		}
 	}
 }
 
+/* Makes room by forgetting one that may be; false: there is none in sight. */
+static bool
+evict(struct client_table *t, int64_t now_ms)
+{
+	struct client **victim = NULL;
+	int64_t least = INT64_MAX;
+
+	for (unsigned i = 0; i < EVICT_BUCKETS; i++) {
+		struct client **link = &t->buckets[t->sweep++ % BUCKETS];
+
+		for (; *link != NULL; link = &(*link)->next) {
+			const struct client *c = *link;
+			int64_t ahead = ahead_us(c, now_ms);
+
+			if (c->remembered && !is_denied(c, now_ms) &&
+			    ahead < least) {
+				least = ahead;
+				victim = link;
+			}
+		}
+	}
+	if (victim == NULL) {
+		return false;
+	}
+	forget(t, victim);
+	return true;
+}
+
+/* The client's entry, counted as remembered; NULL when there is no room. */
+static struct client *
+remember(struct client_table *t, const struct net_addr *key, int64_t now_ms)
+{
+	struct client **link;
+
+	sweep(t, now_ms);
+	link = find(t, key);
+	if (*link != NULL && (*link)->remembered) {
+		return *link;
+	}
+	if (t->remembered >= CLIENT_REMEMBERED_MAX) {
+		if (!evict(t, now_ms)) {
+			return NULL;
+		}
+		link = find(t, key); /* its chain may have changed */
+	}
+	if (*link == NULL) {
+		(void)add(t, link, key);
+	}
+	(*link)->remembered = true;
+	t->remembered++;
+	return *link;
+}
+
+/* ---- rates ---------------------------------------------------------- */
+
+static bool
+take(struct client *c, enum client_rate what, const struct conf_rate *rate,
+     int64_t now_ms)
+{
+	int64_t now_us = now_ms * 1000;
+	int64_t window_us = INT64_C(1000000) * rate->window_s;
+	int64_t each_us = window_us / rate->count;
+	int64_t paid_us = c->paid_us[what];
+
+	if (paid_us < now_us) {
+		paid_us = now_us;
+	}
+	if (paid_us - now_us > window_us - each_us) {
+		c->denied_ms = now_ms + CLIENT_DENIED_MS;
+		return false;
+	}
+	c->paid_us[what] = paid_us + each_us;
+	return true;
+}
+
+bool
+client_table_take(struct client_table *t, const struct net_addr *a,
+                  enum client_rate what, const struct conf_rate *rate,
+                  int64_t now_ms)
+{
+	struct net_addr key = client_key(a);
+	struct client *c;
+	bool granted = true;
+
+	if (rate->count == 0) {
+		return true;
+	}
+	(void)pthread_mutex_lock(&t->lock);
+	c = remember(t, &key, now_ms);
+	if (c != NULL) {
+		granted = take(c, what, rate, now_ms);
+	}
+	(void)pthread_mutex_unlock(&t->lock);
+	return granted;
+}
+
+/* ---- failed logins -------------------------------------------------- */
+
 void
 client_table_auth_failed(struct client_table *t, const struct net_addr *a,
                          int64_t now_ms)
 {
 	struct net_addr key = client_key(a);
-	struct client **link;
 	struct client *c;
 
 	(void)pthread_mutex_lock(&t->lock);
-	sweep(t, now_ms);
-	link = find(t, &key);
-	c = *link;
-	if (c != NULL || t->remembered < REMEMBERED_MAX) {
-		if (c == NULL) {
-			c = add(t, link, &key);
-		}
-		if (c->failures == 0) {
-			t->remembered++;
-		} else if (expired(c, now_ms)) {
+	c = remember(t, &key, now_ms);
+	if (c != NULL) {
+		if (expired(c, now_ms)) {
 			c->failures = 0;
 		}
 		c->failures++;

@@ -97,6 +97,7 @@ on_progress(void *owner)
 	}
 	if (s->blocked) {
 		s->blocked = false;
+		c->span_ms = 0; /* it was us who kept the client waiting */
 		session_continue(s);
 	}
 }
@@ -270,6 +271,25 @@ content_feed(struct session *s, const char *data, size_t len)
 	}
 	check_progress(s);
 	return used;
+}
+
+int64_t
+content_wait_ms(struct session *s)
+{
+	const struct conf_limits *l = &session_conf(s)->limits;
+	struct content *c = &s->tx.content;
+	int64_t now = reactor_now_ms(s->receiver->o.reactor);
+	int64_t until;
+
+	if (c->span_ms == 0 || c->octets - c->span_octets >= l->data_progress) {
+		c->span_ms = now;
+		c->span_octets = c->octets;
+	}
+	until = c->span_ms + l->data_timeout_ms;
+	if (c->until_ms < until) {
+		until = c->until_ms;
+	}
+	return until - now < 1 ? 1 : until - now;
 }
 
 void

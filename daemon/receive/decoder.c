@@ -190,8 +190,9 @@ size_t
 decoder_feed(struct decoder *d, const char *in, size_t len, char *out,
              size_t *out_len_r)
 {
-	struct run r = { in, in + len, in, in, out, 0 };
+	struct run r = { in, in + len, in, in, NULL, 0 };
 
+	r.out = out;
 	while (r.p < r.end && d->state != DECODER_DONE) {
 		switch (d->state) {
 		case DECODER_LINE_START:

@@ -169,7 +169,7 @@ password_check(const char *file, const struct password *p, bool *match_r,
 		return err_sys(e, errno, "open %s", file);
 	}
 	r = find_hash(f, p->user, hash, &found);
-	fclose(f);
+	(void)fclose(f); /* it was only read */
 	if (r == -1) {
 		return err_set(e, ERR_INVALID, "%s: no user in it", file);
 	}

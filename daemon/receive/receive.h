@@ -17,10 +17,17 @@ struct queue;
 struct reactor;
 struct receiver;
 
+/* Fixed bounds; the others are settings. */
+#define RECEIVE_PROXY_MS      30000 /* for the header of a proxy */
+#define RECEIVE_HANDSHAKE_MS  60000 /* however much comes meanwhile (B55) */
+#define RECEIVE_LINGER_MS     2000  /* for the client to end as well */
+#define RECEIVE_OUTPUT_MAX    65536 /* unread answers that stop reading */
+#define RECEIVE_AUTH_FAILURES 3     /* in one session */
+
 struct receive_counters { /* shared by all receivers of the process */
 	_Atomic uint64_t connections; /* open now */
 	_Atomic uint64_t accepted_connections;
-	_Atomic uint64_t refused; /* commands and messages refused for good */
+	_Atomic uint64_t refused;  /* commands and messages refused for good */
 	_Atomic uint64_t deferred; /* 4yz given */
 	_Atomic uint64_t tls_sessions;
 };
@@ -48,6 +55,6 @@ void receiver_free(struct receiver **r); /* ends what is left */
 /* Listens with fd (taken). implicit TLS and proxy networks are those of the
  * listen entry of the current snapshot with the same index. */
 int receiver_listen(struct receiver *r, int fd, unsigned listen_index,
-        struct err *e);
+                    struct err *e);
 
 #endif

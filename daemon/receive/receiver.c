@@ -1,7 +1,8 @@
 /*
  * Connections before their sessions: the doors they come through, limits, and
  * the header of a proxy in front of us. Refuses what it refuses without making
- * a session, so that a flood costs little.
+ * a session, so that a flood costs little. A part of the connections is kept
+ * for authorized sources: strangers cannot use up all.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -19,8 +20,9 @@
 #include "daemon/receive/clients.h"
 #include "daemon/receive/proxy.h"
 #include "daemon/receive/session_private.h"
+#include "policy/admission.h"
 
-#define PROXY_WAIT_MS 30000
+#define KEPT_PART 4 /* one in so many connections is for authorized sources */
 
 struct door {
 	struct door *next;
@@ -95,12 +97,64 @@ spoke_early(int fd)
 	return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+static bool
+any_name(void *arg, const char *name)
+{
+	(void)arg; /* the callback's type */
+	(void)name;
+	return true;
+}
+
+/* Is the address one of authorized_outbound, whatever its entry asks for? The
+ * proof cannot have been given before the greeting. */
+static bool
+is_listed(const struct conf *c, const struct net_addr *a)
+{
+	struct admission_client cl = { .address = *a,
+		                       .tls = true,
+		                       .has_certificate_name = any_name,
+		                       .authenticated = true };
+
+	return admission_source_authorized(c, &cl);
+}
+
+/* NULL: come in, and it has been counted. Else why not. */
+static const char *
+count_in(struct receiver *r, const struct net_addr *a, const char **enhanced_r)
+{
+	const struct conf *c = current_conf(r);
+	const struct conf_limits *l = &c->limits;
+	bool listed = is_listed(c, a);
+	unsigned in_all = l->connections;
+
+	if (!listed) {
+		in_all -= in_all / KEPT_PART;
+	}
+	*enhanced_r = "4.7.0";
+	if ((!listed || l->rates_for == CONF_RATES_ALL) &&
+	    !client_table_take(r->o.clients, a, CLIENT_RATE_CONNECTIONS,
+	                       &l->connection_rate,
+	                       reactor_now_ms(r->o.reactor))) {
+		return "Too many new connections from your address";
+	}
+	switch (client_table_enter(r->o.clients, a, l->connections_per_client,
+	                           in_all)) {
+	case CLIENT_ALL_FULL:
+		*enhanced_r = "4.3.2";
+		return "Too many connections";
+	case CLIENT_TOO_MANY:
+		return "Too many connections from your address";
+	case CLIENT_WELCOME:
+		break;
+	}
+	return NULL;
+}
+
 /* The client's real address is known: in or out? */
 static void
 admit(struct receiver *r, int fd, const struct net_endpoint *client,
       bool implicit_tls)
 {
-	const struct conf_limits *l = &current_conf(r)->limits;
 	struct session_options o = { .receiver = r,
 		                     .fd = fd,
 		                     .client = *client,
@@ -113,18 +167,10 @@ admit(struct receiver *r, int fd, const struct net_endpoint *client,
 		turn_away(r, fd, implicit_tls, &client->addr, enhanced, text);
 		return;
 	}
-	switch (client_table_enter(r->o.clients, &client->addr,
-	                           l->connections_per_client, l->connections)) {
-	case CLIENT_ALL_FULL:
-		turn_away(r, fd, implicit_tls, &client->addr, "4.3.2",
-		          "Too many connections");
+	text = count_in(r, &client->addr, &enhanced);
+	if (text != NULL) {
+		turn_away(r, fd, implicit_tls, &client->addr, enhanced, text);
 		return;
-	case CLIENT_TOO_MANY:
-		turn_away(r, fd, implicit_tls, &client->addr, "4.7.0",
-		          "Too many connections from your address");
-		return;
-	case CLIENT_WELCOME:
-		break;
 	}
 	atomic_fetch_add_explicit(&r->o.counters->connections, 1,
 	                          memory_order_relaxed);
@@ -246,7 +292,7 @@ await_proxy(struct receiver *r, int fd, const struct net_endpoint *peer,
 	}
 	r->arrivals = a;
 	timer_init(&a->timer, r->o.reactor, on_arrival_timeout, a);
-	timer_set(&a->timer, PROXY_WAIT_MS);
+	timer_set(&a->timer, RECEIVE_PROXY_MS);
 	a->watch = watch_new(r->o.reactor, fd, on_arrival_input, a);
 }
 
@@ -309,6 +355,8 @@ receiver_listen(struct receiver *r, int fd, unsigned listen_index,
 static void
 close_doors(struct receiver *r)
 {
+	struct arrival *next;
+
 	while (r->doors != NULL) {
 		struct door *d = r->doors;
 
@@ -316,8 +364,9 @@ close_doors(struct receiver *r)
 		listener_free(&d->listener);
 		free(d);
 	}
-	while (r->arrivals != NULL) {
-		close(arrival_end(r->arrivals));
+	for (struct arrival *a = r->arrivals; a != NULL; a = next) {
+		next = a->next;
+		close(arrival_end(a));
 	}
 }
 

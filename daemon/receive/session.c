@@ -23,10 +23,6 @@
 #include "daemon/receive/session_private.h"
 #include "store/envelope.h"
 
-#define HANDSHAKE_MS 60000 /* whatever the peer sends meanwhile (B55) */
-#define LINGER_MS    2000
-#define OUTPUT_MAX   65536 /* unread answers that make us stop listening */
-
 static size_t on_input(void *arg, const char *data, size_t len);
 static void on_event(void *arg, enum io_event what);
 
@@ -96,14 +92,13 @@ session_arm(struct session *s)
 {
 	const struct conf_limits *l = &session_conf(s)->limits;
 	int64_t ms = 0;
-	int64_t left;
 
 	if (s->io == NULL) {
 		return;
 	}
 	switch (s->state) {
 	case SESSION_HANDSHAKE:
-		ms = HANDSHAKE_MS;
+		ms = RECEIVE_HANDSHAKE_MS;
 		break;
 	case SESSION_COMMAND:
 	case SESSION_AUTH:
@@ -111,10 +106,7 @@ session_arm(struct session *s)
 		break;
 	case SESSION_DATA:
 	case SESSION_BDAT:
-		left = s->tx.content.until_ms -
-		       reactor_now_ms(s->receiver->o.reactor);
-		ms = l->data_timeout_ms < left ? l->data_timeout_ms : left;
-		ms = ms < 1 ? 1 : ms;
+		ms = content_wait_ms(s);
 		break;
 	case SESSION_AUTH_WAIT:
 	case SESSION_UPLOAD:
@@ -196,7 +188,7 @@ session_close(struct session *s, bool gently)
 		atomic_fetch_sub_explicit(&r->o.counters->connections, 1,
 		                          memory_order_relaxed);
 		if (gently) {
-			io_finish(&s->io, LINGER_MS);
+			io_finish(&s->io, RECEIVE_LINGER_MS);
 		} else {
 			io_free(&s->io);
 		}
@@ -309,6 +301,16 @@ line_input(struct session *s, const char *data, size_t len)
 	return n + 2;
 }
 
+/* A chunk that is refused is a bad command: its answer may be the last one. */
+static size_t
+chunk_input(struct session *s, const char *data, size_t len)
+{
+	size_t used = session_bdat_input(s, data, len);
+
+	check_patience(s);
+	return used;
+}
+
 /* ---- input and events ----------------------------------------------- */
 
 static size_t
@@ -321,7 +323,7 @@ step(struct session *s, const char *data, size_t len)
 	case SESSION_DATA:
 		return session_data_input(s, data, len);
 	case SESSION_BDAT:
-		return session_bdat_input(s, data, len);
+		return chunk_input(s, data, len);
 	case SESSION_HANDSHAKE:
 	case SESSION_AUTH_WAIT:
 	case SESSION_UPLOAD:
@@ -341,7 +343,7 @@ on_input(void *arg, const char *data, size_t len)
 	while (s->io != NULL && used < len) {
 		size_t n;
 
-		if (io_output_len(s->io) > OUTPUT_MAX) {
+		if (io_output_len(s->io) > RECEIVE_OUTPUT_MAX) {
 			s->blocked = true;
 			io_drain(s->io);
 			break;

@@ -212,8 +212,8 @@ static const struct command_row commands[] = {
 	[COMMAND_HELO] = { "HELO", on_helo, FLAG_IDLE },
 	[COMMAND_MAIL] = { "MAIL", on_mail, FLAG_HELLO },
 	[COMMAND_RCPT] = { "RCPT", on_rcpt, FLAG_HELLO },
-	[COMMAND_DATA] = { "DATA", session_data, FLAG_HELLO },
-	/* Without EHLO too: its octets must be passed over. */
+	/* Without EHLO too: their octets must not be read as commands. */
+	[COMMAND_DATA] = { "DATA", session_data, 0 },
 	[COMMAND_BDAT] = { "BDAT", on_bdat, 0 },
 	[COMMAND_RSET] = { "RSET", on_rset, FLAG_IDLE },
 	[COMMAND_NOOP] = { "NOOP", on_noop, FLAG_IDLE },

@@ -221,7 +221,9 @@ session_data(struct session *s, const struct command_line *l, size_t rest)
 {
 	struct transaction *tx = &s->tx;
 
-	if (l->args_len != 0) {
+	if (!s->hello) {
+		reply_bad(s, 503, "5.5.1", "Send EHLO first");
+	} else if (l->args_len != 0) {
 		reply_bad(s, 501, "5.5.4", "DATA takes no argument");
 	} else if (!tx->open) {
 		reply_bad(s, 503, "5.5.1", "Send MAIL first");
@@ -248,6 +250,7 @@ session_data_input(struct session *s, const char *data, size_t len)
 {
 	size_t used = content_feed(s, data, len);
 
+	s->tx.content.octets += used;
 	if (s->tx.content.decoder.state == DECODER_DONE) {
 		end_of_data(s);
 	}
@@ -324,6 +327,7 @@ session_bdat(struct session *s, const struct command_line *l)
 			reactor_now_ms(s->receiver->o.reactor) +
 			session_conf(s)->limits.transaction_timeout_ms;
 	}
+	tx->content.span_ms = 0; /* time between chunks is not the content's */
 	session_set_state(s, SESSION_BDAT);
 	if (s->chunk_left == 0) {
 		end_chunk(s);
@@ -340,6 +344,7 @@ session_bdat_input(struct session *s, const char *data, size_t len)
 	}
 	used = s->chunk_fault.code != 0 ? len : content_feed(s, data, len);
 	s->chunk_left -= used;
+	s->tx.content.octets += used;
 	if (s->chunk_left == 0) {
 		end_chunk(s);
 	}

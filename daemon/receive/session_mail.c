@@ -34,6 +34,7 @@ session_reset(struct session *s)
 	tx->open = false;
 	tx->chunked = false;
 	tx->need_internal_from = false;
+	tx->rated = false;
 	tx->declared = 0;
 	tx->sender_domain = NULL;
 	tx->rcpts_n = 0;
@@ -115,6 +116,64 @@ open_transaction(struct session *s, const struct command_mail *m)
 	}
 }
 
+static bool
+has_certificate_name(void *arg, const char *name)
+{
+	const struct session *s = arg;
+	struct ssl_st *ssl = s->io == NULL ? NULL : io_ssl(s->io);
+
+	return ssl != NULL && tls_peer_has_name(ssl, name);
+}
+
+static struct admission_client
+client_facts(struct session *s)
+{
+	return (struct admission_client){
+		.address = s->client.addr,
+		.tls = s->tls.active,
+		.has_certificate_name =
+			s->tls.peer_certificate ? has_certificate_name : NULL,
+		.certificate_arg = s,
+		.authenticated = s->user != NULL,
+	};
+}
+
+/* Do the rates hold for this client? */
+static bool
+is_rated(struct session *s)
+{
+	const struct conf *c = session_conf(s);
+	struct admission_client cl = client_facts(s);
+
+	return c->limits.rates_for == CONF_RATES_ALL ||
+	       !admission_source_authorized(c, &cl);
+}
+
+static bool
+take(struct session *s, enum client_rate what, const struct conf_rate *rate)
+{
+	struct receiver *r = s->receiver;
+
+	return client_table_take(r->o.clients, &s->client.addr, what, rate,
+	                         reactor_now_ms(r->o.reactor));
+}
+
+/* The message's place in the rate, or the refusal is sent. */
+static bool
+take_message(struct session *s)
+{
+	s->tx.rated = is_rated(s);
+	if (!s->tx.rated || take(s, CLIENT_RATE_MESSAGES,
+	                         &session_conf(s)->limits.message_rate)) {
+		return true;
+	}
+	s->idle++;
+	reply_log_refused(s, "message_rate", 450, NULL);
+	reply_id(s, 450, "4.7.1",
+	         "Too many messages from your address, try again later");
+	return false;
+}
+
 void
 session_mail(struct session *s, const struct command_line *l)
 {
@@ -141,31 +200,19 @@ session_mail(struct session *s, const struct command_line *l)
 		session_reset(s);
 		return;
 	}
+	if (!take_message(s)) {
+		session_reset(s);
+		return;
+	}
 	reply_line(s, "250 2.1.0 Sender ok\r\n");
 }
 
 /* ---- RCPT ----------------------------------------------------------- */
 
-static bool
-has_certificate_name(void *arg, const char *name)
-{
-	const struct session *s = arg;
-	struct ssl_st *ssl = s->io == NULL ? NULL : io_ssl(s->io);
-
-	return ssl != NULL && tls_peer_has_name(ssl, name);
-}
-
 static void
 decide(struct session *s, const char *rcpt_domain, struct admission_answer *a)
 {
-	struct admission_client cl = {
-		.address = s->client.addr,
-		.tls = s->tls.active,
-		.has_certificate_name =
-			s->tls.peer_certificate ? has_certificate_name : NULL,
-		.certificate_arg = s,
-		.authenticated = s->user != NULL,
-	};
+	struct admission_client cl = client_facts(s);
 
 	admission_decide(session_conf(s), &cl, s->tx.sender_domain, rcpt_domain,
 	                 a);
@@ -391,6 +438,14 @@ session_rcpt(struct session *s, const struct command_line *l)
 	if (tx->rcpts_n >= session_conf(s)->limits.recipients) {
 		refuse_rcpt(s, "recipients", 452, "4.5.3",
 		            "Too many recipients; send the rest separately",
+		            r.recipient.text);
+		return;
+	}
+	if (tx->rated && !take(s, CLIENT_RATE_RECIPIENTS,
+	                       &session_conf(s)->limits.recipient_rate)) {
+		refuse_rcpt(s, "recipient_rate", 450, "4.7.1",
+		            "Too many recipients from your address, try again "
+		            "later",
 		            r.recipient.text);
 		return;
 	}

@@ -61,8 +61,8 @@ make_prefix(struct session *s, bool utf8)
 	char client[NETWORK_TEXT_MAX + 16];
 
 	buf_init(&b, TRACE_MAX);
-	snprintf(client, sizeof(client), "([%s%s])", literal_tag(s),
-	         s->client_text);
+	(void)snprintf(client, sizeof(client), "([%s%s])", literal_tag(s),
+	               s->client_text);
 	buf_puts(&b, "Received: from ");
 	add_safe(&b, s->helo);
 	/* 15 octets of "Received: from " and the blank. */

@@ -41,6 +41,9 @@ struct content {
 	size_t backlog_max;
 	struct buf header; /* CONTENT_STREAM: the header again, for checks */
 	int64_t until_ms;  /* monotonic end of the whole transfer */
+	uint64_t octets;   /* received, whatever becomes of them */
+	int64_t span_ms; /* when the present span of progress began; 0: none */
+	uint64_t span_octets;       /* octets at that time */
 	struct command_fault fault; /* code 0: none; the first one counts */
 	const char *reason;         /* of the fault, for the log */
 };
@@ -61,6 +64,7 @@ struct transaction {
 	struct envelope *env;
 	const char *sender_domain; /* normalised; NULL: null sender */
 	bool need_internal_from;
+	bool rated;        /* the client's rates count */
 	uint64_t declared; /* SIZE, 0 when not given */
 	struct pending_rcpt *rcpts;
 	uint32_t rcpts_n;
@@ -75,6 +79,9 @@ struct transaction {
 void content_begin(struct session *s, bool chunked);
 size_t content_feed(struct session *s, const char *data, size_t len);
 void content_end_chunks(struct session *s);
+/* How long the client may take now: a span of data_timeout must bring
+ * data_progress octets, or the end; an octet now and then earns no time. */
+int64_t content_wait_ms(struct session *s);
 void content_doom(struct session *s, unsigned code, const char *enhanced,
                   const char *text, const char *reason);
 /* The header block as received; *len_r octets. */

@@ -15,6 +15,8 @@
 
 #include <openssl/err.h>
 
+#include "base/mem.h"
+
 #define READ_AHEAD_BYTES (64 * 1024)
 
 void
@@ -210,7 +212,7 @@ write_plain(struct link *l)
 		/* sendmsg does not write through iov_base: the cast is safe. */
 		struct iovec iov[2] = {
 			{ l->out + l->out_start, l->out_end - l->out_start },
-			{ (void *)(uintptr_t)l->tail, l->tail_len },
+			{ mem_unconst(l->tail), l->tail_len },
 		};
 		struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 		ssize_t n = sendmsg(l->fd, &msg, MSG_NOSIGNAL);

@@ -34,7 +34,7 @@ parse_endpoint(const char *name, const char *text)
 	if (colon != NULL && (size_t)(colon - text) < sizeof address) {
 		memcpy(address, text, (size_t)(colon - text));
 	}
-	if (inet_pton(AF_INET, address, &sin.sin_addr) != 1 ||
+	if (colon == NULL || inet_pton(AF_INET, address, &sin.sin_addr) != 1 ||
 	    ntohl(sin.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET) {
 		(void)fprintf(stderr, "%s %s: 127.x.y.z:PORT\n", name, text);
 		exit(2);

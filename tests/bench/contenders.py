@@ -7,17 +7,19 @@ started.
 
 import glob
 import os
-import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 from measure import Group
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "tests"))
+import postfix  # noqa: E402, it stands in tests/
 BUILD = os.environ.get("SORTIE_BUILD") or os.path.join(ROOT, "build")
 PEERS = os.path.join(ROOT, "build", "peers")
 READY_S = 20
@@ -126,109 +128,67 @@ class Contender:
         return status
 
 
-MASTER_CF = """\
-{port} inet n - n - 300 smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - 200 smtp
-relay unix - - n - 200 smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-tlsproxy unix - - n - 0 tlsproxy
-postlog unix-dgram n - n - 1 postlogd
-"""
-
-# Tuned as a relay: nothing slows clients down, connections are reused, no DNS.
-MAIN_CF = """\
-compatibility_level = 3.6
-queue_directory = {folder}/spool
-data_directory = {folder}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-meta_directory = /etc/postfix
-mail_owner = postfix
-setgid_group = postdrop
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = postfix.bench.test
-mydestination =
-local_recipient_maps =
-alias_maps =
-alias_database =
-mynetworks = 127.0.0.0/8
-smtpd_relay_restrictions = permit_mynetworks, reject
-smtpd_recipient_restrictions =
-relayhost = [{sink}]:{sink_port}
-maillog_file = {folder}/maillog
-maillog_file_prefixes = {folder}
-message_size_limit = 209715200
-default_process_limit = 300
-in_flow_delay = 0
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-smtpd_client_connection_rate_limit = 0
-smtpd_client_event_limit_exceptions = 127.0.0.0/8
-smtpd_error_sleep_time = 0
-smtpd_soft_error_limit = 1000
-max_use = 10000
-smtp_dns_support_level = disabled
-smtp_connection_cache_on_demand = yes
-smtp_connection_cache_destinations = [{sink}]:{sink_port}
-smtp_connection_cache_time_limit = 10s
-smtp_connection_reuse_time_limit = 300s
-initial_destination_concurrency = 20
-default_destination_concurrency_limit = 50
-smtp_destination_concurrency_limit = 50
-qmgr_message_active_limit = 20000
-smtp_tls_security_level = {smtp_tls}
-smtpd_tls_security_level = {smtpd_tls}
-"""
-
-MAIN_CF_TLS = """\
-smtpd_tls_cert_file = {tls}/gateway.pem
-smtpd_tls_key_file = {tls}/gateway.key
-smtp_tls_CAfile = {tls}/ca.pem
-smtp_tls_session_cache_database = btree:{folder}/data/smtp_scache
-smtpd_tls_session_cache_database = btree:{folder}/data/smtpd_scache
-smtp_tls_connection_reuse = yes
-"""
-
-
 class Postfix(Contender):
+    """Tuned as a relay: nothing slows clients down, connections are reused,
+    no DNS."""
+
     name = "postfix"
     durable = "fsync of every queue file"
+    instance = None
 
     def configure(self):
-        if shutil.which("postfix", path="/usr/sbin:/sbin:/usr/bin") is None:
-            raise Unavailable("the package postfix is not installed")
-        user = pwd.getpwnam("postfix")
-        conf = os.path.join(self.folder, "conf")
-        text = MAIN_CF + (MAIN_CF_TLS if self.tls else "")
-        write(conf + "/main.cf", text.format(
-            folder=self.folder, sink=SINK_ADDRESS, sink_port=self.sink_port,
-            tls=self.tls, smtp_tls="encrypt" if self.tls else "none",
-            smtpd_tls="may" if self.tls else "none"))
-        write(conf + "/master.cf", MASTER_CF.format(port=self.port))
-        os.makedirs(self.folder + "/data", 0o700)
-        os.chown(self.folder + "/data", user.pw_uid, user.pw_gid)
-        os.makedirs(self.folder + "/spool")
+        why = postfix.why_not()
+        if why is not None:
+            raise Unavailable(why)
+        sink = f"[{SINK_ADDRESS}]:{self.sink_port}"
+        settings = {
+            "inet_interfaces": self.address,
+            "myhostname": "postfix.bench.test",
+            "smtpd_relay_restrictions": "permit_mynetworks, reject",
+            "smtpd_recipient_restrictions": "",
+            "relayhost": sink,
+            "message_size_limit": 209715200,
+            "default_process_limit": 300,
+            "smtpd_client_connection_count_limit": 0,
+            "smtpd_client_connection_rate_limit": 0,
+            "smtpd_client_event_limit_exceptions": "127.0.0.0/8",
+            "smtpd_error_sleep_time": 0,
+            "smtpd_soft_error_limit": 1000,
+            "max_use": 10000,
+            "smtp_connection_cache_on_demand": "yes",
+            "smtp_connection_cache_destinations": sink,
+            "smtp_connection_cache_time_limit": "10s",
+            "smtp_connection_reuse_time_limit": "300s",
+            "initial_destination_concurrency": 20,
+            "default_destination_concurrency_limit": 50,
+            "smtp_destination_concurrency_limit": 50,
+            "qmgr_message_active_limit": 20000,
+            "smtp_tls_security_level": "encrypt" if self.tls else "none",
+            "smtpd_tls_security_level": "may" if self.tls else "none",
+        }
+        if self.tls:
+            cache = f"btree:{self.folder}/data"
+            settings |= {
+                "smtpd_tls_cert_file": f"{self.tls}/gateway.pem",
+                "smtpd_tls_key_file": f"{self.tls}/gateway.key",
+                "smtp_tls_CAfile": f"{self.tls}/ca.pem",
+                "smtp_tls_session_cache_database": cache + "/smtp_scache",
+                "smtpd_tls_session_cache_database": cache + "/smtpd_scache",
+                "smtp_tls_connection_reuse": "yes",
+            }
+        self.instance = postfix.PostfixInstance(
+            self.folder, {f"{self.address}:{self.port}": {}}, settings,
+            smtpds=300, smtps=200)
+        self.instance.write()
 
     def command(self):
-        return ["/usr/sbin/postfix", "-c", self.folder + "/conf", "start-fg"]
+        return self.instance.command("start-fg")
+
+    def stop(self):
+        # what start-fg started is a shell that waits for the master
+        if self.instance is not None:
+            self.instance.stop()
+        return super().stop()
 
 
 SMTPD_CONF = """\

@@ -60,38 +60,38 @@ def wait_for(condition, timeout=15, what="condition"):
 class CA:
     """A throw-away authority."""
 
-    def __init__(self, path):
+    def __init__(self, path, name="Test CA"):
         self.dir = pathlib.Path(path)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name(
-            [x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
+            [x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.cert = self._sign(self.name, self.key, [], True)
         self.file = self.dir / "ca.pem"
         self.file.write_bytes(
             self.cert.public_bytes(serialization.Encoding.PEM))
 
-    def _sign(self, subject, key, names, ca):
+    def _sign(self, subject, key, names, ca, days=7):
         now = datetime.datetime.utcnow()
         b = (x509.CertificateBuilder().subject_name(subject)
              .issuer_name(self.name).public_key(key.public_key())
              .serial_number(x509.random_serial_number())
-             .not_valid_before(now - datetime.timedelta(days=1))
-             .not_valid_after(now + datetime.timedelta(days=7))
+             .not_valid_before(now - datetime.timedelta(days=9))
+             .not_valid_after(now + datetime.timedelta(days=days))
              .add_extension(x509.BasicConstraints(ca, None), True))
         if names:
             b = b.add_extension(x509.SubjectAlternativeName(names), False)
         return b.sign(self.key, hashes.SHA256())
 
-    def issue(self, *names):
-        """(certificate file, key file) for the names."""
+    def issue(self, *names, days=7):
+        """(certificate file, key file) for the names; days < 0: expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name(
             [x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         cert = self._sign(subject, key, [
             x509.IPAddress(ipaddress.ip_address(n)) if n[0].isdigit()
-            else x509.DNSName(n) for n in names], False)
-        stem = self.dir / names[0]
+            else x509.DNSName(n) for n in names], False, days)
+        stem = self.dir / f"{names[0]}{days}"
         pem, keyfile = f"{stem}.pem", f"{stem}.key"
         pathlib.Path(pem).write_bytes(
             cert.public_bytes(serialization.Encoding.PEM))
@@ -108,9 +108,12 @@ class CA:
         ctx.load_cert_chain(*self.issue(*names))
         return ctx
 
-    def client_context(self):
+    def client_context(self, certificate=None):
+        """certificate: what issue() gave, for a client that shows one."""
         ctx = ssl.create_default_context(cafile=str(self.file))
         ctx.check_hostname = False
+        if certificate is not None:
+            ctx.load_cert_chain(*certificate)
         return ctx
 
 
@@ -192,12 +195,17 @@ class Gateway:
             f"{k} = {to_libconfig(v)};\n" for k, v in self.settings.items()))
 
     def mx(self, domain, *hosts):
-        """MX records toward 127.0.0.x addresses, in order of preference."""
+        """MX records toward loopback addresses, in order of preference; a
+        host of several addresses is a tuple."""
         data = self.settings["resolver"]["local_data"]
-        for i, address in enumerate(hosts):
+        for i, addresses in enumerate(hosts):
             name = f"mx{i}.{domain}."
             data.append(f"{domain}. 300 IN MX {10 * (i + 1)} {name}")
-            data.append(f"{name} 300 IN A {address}")
+            if isinstance(addresses, str):
+                addresses = (addresses,)
+            for a in addresses:
+                kind = "AAAA" if ":" in a else "A"
+                data.append(f"{name} 300 IN {kind} {a}")
         self.write()
 
     def start(self, wait=True):
@@ -288,12 +296,14 @@ class Reply:
 
 
 class Client:
-    """One command, one reply; or raw octets, for those who misbehave."""
+    """One command, one reply; or raw octets, for those who misbehave.
+    prefix: octets before anything else, even TLS (a PROXY header)."""
 
     def __init__(self, host, port, source=None, ehlo=True, timeout=15,
-                 tls=None):
+                 tls=None, prefix=b""):
         self.sock = socket.create_connection(
             (host, port), timeout, (source, 0) if source else None)
+        self.sock.sendall(prefix)
         if tls is not None:
             self.sock = tls.wrap_socket(self.sock, server_hostname=host)
         self.data = b""
@@ -395,9 +405,11 @@ def reply_id(reply):
 # ---- sink ------------------------------------------------------------------
 
 class Delivery:
-    def __init__(self, sender, params, rcpts, data, tls, session):
-        self.sender, self.params, self.rcpts = sender, params, rcpts
-        self.data, self.tls, self.session = data, tls, session
+    def __init__(self, session, data):
+        self.sender, self.params = session.sender, session.params
+        self.rcpts, self.data = session.rcpts, data
+        self.tls, self.session = session.tls, session.number
+        self.peer = session.peer  # the address it came from
         self.time = time.monotonic()
 
     @property
@@ -419,8 +431,13 @@ class Sink:
         self.name = name
         self.messages = []
         self.commands = []
+        self.spoken = []  # (session, line)
+        self.ahead = []  # lines that more octets came with
         self.sessions = 0
-        self.listener = socket.socket()
+        self.live = 0
+        self.lock = threading.Lock()
+        self.listener = socket.socket(
+            socket.AF_INET6 if ":" in address else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((address, port))
         self.listener.listen(256)
@@ -438,21 +455,30 @@ class Sink:
     def _accept(self):
         while not self.closing:
             try:
-                sock, _ = self.listener.accept()
+                sock, peer = self.listener.accept()
             except OSError:
                 return
-            self.sessions += 1
+            with self.lock:
+                self.sessions += 1
+                self.live += 1
             threading.Thread(target=self._serve, daemon=True,
-                             args=(sock, self.sessions)).start()
+                             args=(sock, self.sessions, peer[0])).start()
 
-    def _serve(self, sock, number):
+    def _serve(self, sock, number, peer):
+        session = SinkSession(self, sock, number, peer)
         try:
             sock.settimeout(60)
-            SinkSession(self, sock, number).run()
+            session.run()
         except (OSError, EOFError, ssl.SSLError):
             pass
         finally:
-            sock.close()
+            session.sock.close()
+            with self.lock:
+                self.live -= 1
+
+    def said(self, session):
+        """The command lines of one session, in order."""
+        return [line for n, line in list(self.spoken) if n == session]
 
     def wait(self, n=1, timeout=15):
         wait_for(lambda: len(self.messages) >= n, timeout,
@@ -461,8 +487,9 @@ class Sink:
 
 
 class SinkSession:
-    def __init__(self, sink, sock, number):
+    def __init__(self, sink, sock, number, peer):
         self.sink, self.sock, self.number = sink, sock, number
+        self.peer = peer
         self.buf = b""
         self.tls = None
         self.reset()
@@ -499,7 +526,10 @@ class SinkSession:
                  f"220 {self.sink.name} ESMTP")
         while True:
             line = self.until(b"\r\n").decode("utf-8", "replace")
+            if self.buf:
+                self.sink.ahead.append(line)
             self.sink.commands.append(line)
+            self.sink.spoken.append((self.number, line))
             verb, _, arg = line.partition(" ")
             if self.command(verb.upper(), arg) == "QUIT":
                 return
@@ -560,9 +590,7 @@ class SinkSession:
     def store(self, data):
         told = self.sink.hook("DOT", data.decode("utf-8", "replace"))
         if told is None or told.startswith("2"):
-            self.sink.messages.append(Delivery(
-                self.sender, self.params, self.rcpts, data, self.tls,
-                self.number))
+            self.sink.messages.append(Delivery(self, data))
         self.reset()
         return told or "250 2.0.0 Taken"
 

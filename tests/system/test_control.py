@@ -91,6 +91,46 @@ def test_queue_pages_and_filters(waiting):
                 for line in table[1:]}) == 1
 
 
+def test_queue_tells_the_stage_once(make_gateway, make_sink):
+    g = make_gateway(start=False)
+    g.mx("partner.test", "127.0.0.2")
+    g.mx("closes.test", "127.0.0.3")
+    g.mx("gone.test", "127.0.0.4")
+    g.write(delivery={"retry": ["1h"]})
+    make_sink("127.0.0.2", g.mx_port, hook=lambda verb, _: (
+        "450 4.2.1 Busy" if verb == "RCPT" else None))
+    make_sink("127.0.0.3", g.mx_port, hook=lambda verb, _: (
+        "CLOSE" if verb == "RCPT" else None))
+    g.start()
+    want = {"partner.test": ("450 4.2.1 Busy", "sending RCPT TO"),
+            "closes.test": ("451 4.4.2 the peer closed the connection",
+                            "sending RCPT TO"),
+            "gone.test": (f"451 4.4.1 connect to 127.0.0.4:{g.mx_port}: ",
+                          "connecting")}
+    with smtplib.SMTP("127.0.0.1", g.port) as s:
+        for domain in want:
+            s.sendmail("user@example.com", f"b@{domain}",
+                       "Subject: x\r\n\r\nx\r\n")
+    for domain in want:
+        g.wait_log("deferred", to=f"b@{domain}")
+
+    def rows():
+        found = json.loads(g.api("queue", "--json").stdout)["rows"]
+        return len([r for r in found if r["reply"]]) == 3 and found
+
+    table = wait_for(rows) and g.api("queue").stdout.splitlines()[1:]
+    for row in rows():
+        reply, stage = want[row["domain"]]
+        assert row["reply"].startswith(reply), row
+        assert row["reply"].endswith(f" ({stage})"), row
+        assert row["reply"].count(stage) == 1, row
+        line = next(l for l in table if row["id"] in l)
+        assert line.endswith(row["reply"])
+        # the log has it in a field of its own
+        log = g.lines("deferred", qid=row["id"])[0]
+        assert log.count(stage) == 1, log
+
+
 @pytest.mark.parametrize("target, method, status", [
     ("/v1/queue?limit=0", "GET", 400),
     ("/v1/queue?limit=1001", "GET", 400),

@@ -53,12 +53,17 @@ def test_options_of_sortied():
 
 
 def test_outcomes_table():
+    """The page has the program's rows, all of them and in order."""
     r = run("-T", "outcomes", program="sortied")
     assert r.returncode == 0
-    rows = r.stdout.splitlines()
-    assert rows[0].split()[:5] == ["source", "stage", "code", "action",
-                                   "scope"]
-    assert len(rows) > 10 and all(len(row.split()) >= 6 for row in rows[1:])
+    rows = [re.split(r"\s{2,}", row.strip()) for row in
+            r.stdout.splitlines()]
+    assert rows[0] == ["source", "stage", "code", "action", "scope", "why"]
+    assert len(rows) > 10 and all(len(row) == 6 for row in rows)
+    section = SORTIED_8.split(".Sh OUTCOMES")[1].split("\n.Sh ")[0]
+    listed = [line.split(" Ta ") for line in
+              re.findall(r"^\.It Li (.*)", section, re.M)]
+    assert listed == [row[:5] for row in rows[1:]]
 
 
 def log_events():

@@ -1,210 +1,419 @@
-"""A real Postfix hands the corpus to the gateway over TLS: every octet of the
-body and of the original header must come out as it went in."""
+"""A real Postfix hands mail to the gateway over TLS, and the gateway hands it
+to another real Postfix over TLS: what lands in the maildirs must be what left
+the first one, octet for octet, and toward a hop of 7 bits what is decoded from
+it (checklist B01, B31, C46, C47). Runs our own messages of mail/ and one made
+here; with them the larger corpus of SORTIE_CORPUS, or of ../shared/corpus/mail
+where that is."""
 
+import collections
+import concurrent.futures
+import contextlib
+import email
 import os
 import pathlib
+import pwd
+import random
 import re
 import shutil
 import smtplib
-import subprocess
+import sys
 import tempfile
 import time
 
 import pytest
 
-from harness import ROOT, free_port, wait_for
+from harness import ROOT, Gateway, free_port, wait_for
 
-CORPUS = pathlib.Path(os.environ.get(
-    "SORTIE_CORPUS", ROOT / ".." / "shared" / "corpus" / "mail"))
-POSTFIX = shutil.which("postfix", path="/usr/sbin:/usr/bin:/sbin:/bin")
+sys.path.append(str(ROOT / "tests"))
+from postfix import PostfixInstance  # noqa: E402, it stands in tests/
 
-MASTER = """\
-127.0.0.1:{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
+OWN = pathlib.Path(__file__).resolve().parent / "mail"
+SHARED = pathlib.Path(os.environ.get(
+    "SORTIE_CORPUS", ROOT.parent / "shared" / "corpus" / "mail"))
 
-MAIN = """\
-compatibility_level = 3.6
-queue_directory = {dir}/queue
-data_directory = {dir}/data
-maillog_file = {dir}/maillog
-maillog_file_prefixes = {dir}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = client.example.com
-mydestination =
-mynetworks = 127.0.0.0/8
-alias_maps =
-alias_database =
-local_recipient_maps =
-relayhost = [127.0.0.1]:{gateway}
-smtp_tls_security_level = encrypt
-smtp_tls_loglevel = 1
-disable_dns_lookups = yes
-smtputf8_enable = yes
-smtputf8_autodetect_classes = sendmail, verify
-strict_smtputf8 = no
-disable_mime_output_conversion = yes
-always_add_missing_headers = no
-message_drop_headers = bcc
-message_size_limit = 0
-header_size_limit = 1024000
-smtp_line_length_limit = 0
-remote_header_rewrite_domain =
-local_header_rewrite_clients =
-minimal_backoff_time = 2s
-queue_run_delay = 2s
-in_flow_delay = 0
-"""
+SENDER = "a@example.com"
+COPY = "copy.test"  # the client keeps one of each, as it sends it
+
+# Domain: address and settings of its exchanger, a listener of the sink.
+EXCHANGERS = {
+    "partner.test": ("127.0.0.2", {}),  # offers all of it: BDAT
+    "encrypt.test": ("127.0.0.3", {  # DATA, with dots doubled
+        "smtpd_tls_security_level": "encrypt",
+        "smtpd_discard_ehlo_keywords": "chunking"}),
+    "seven.test": ("127.0.0.4", {
+        "smtpd_discard_ehlo_keywords": "8bitmime, chunking, smtputf8"}),
+}
+
+# What may not be converted, and so must bounce toward seven.test: status and
+# reason. All other mail has to arrive, everywhere.
+EIGHT_BIT_HEADER = (r"5\.6\.[379]", "8-bit octets in a header|SMTPUTF8")
+BOUNCES = {
+    "own/signed-eight-bit": (r"5\.6\.3", "a signed part must not be converted"),
+    "own/utf8-header": EIGHT_BIT_HEADER,
+    "shared/ruby-mail--attachment_nonascii_filename": (
+        r"5\.6\.3", "Content-Type parameters that cannot be read"),
+    "shared/ruby-mail--attachment_pdf": EIGHT_BIT_HEADER,
+    "shared/ruby-mail--encoding_madness": EIGHT_BIT_HEADER,
+    "shared/ruby-mail--utf8_headers": EIGHT_BIT_HEADER,
+}
+
+# Neither end may change a message on its own account.
+PLAIN = {
+    "inet_interfaces": "127.0.0.1",
+    "local_header_rewrite_clients": "",
+    "remote_header_rewrite_domain": "",
+    "message_drop_headers": "",
+    "header_size_limit": 1024000,
+    "message_size_limit": 0,
+    "mailbox_size_limit": 0,
+    "virtual_mailbox_limit": 0,
+    "strict_smtputf8": "no",
+}
 
 
-class Postfix:
-    def __init__(self, path, gateway_port):
-        self.dir = pathlib.Path(path)
-        self.port = free_port()
-        self.dir.chmod(0o755)  # the user postfix must get in
-        (self.dir / "queue").mkdir()
-        (self.dir / "data").mkdir()
-        shutil.chown(self.dir / "data", "postfix")
-        (self.dir / "main.cf").write_text(
-            MAIN.format(dir=self.dir, gateway=gateway_port))
-        (self.dir / "master.cf").write_text(MASTER.format(port=self.port))
-        r = self.command("start", check=False)
-        assert r.returncode == 0, r.stderr + self.log()
-
-    def command(self, *args, check=True):
-        return subprocess.run(
-            [POSTFIX, "-c", str(self.dir), *args], check=check, timeout=60,
-            capture_output=True, text=True)
-
-    def log(self):
-        path = self.dir / "maillog"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def stop(self):
-        self.command("stop", check=False)
+def octets(path):
+    """A message as a client holds it: lines end with LF, no mbox line."""
+    data = re.sub(rb"\r\n|\r|\n", b"\n", path.read_bytes())
+    data = re.sub(rb"\A>?From [^\n]*\n", b"", data)
+    return data if data.endswith(b"\n") else data + b"\n"
 
 
-def corpus():
-    """{name: octets as a client would send them}"""
-    found = {}
-    for path in sorted(CORPUS.glob("*.eml")):
-        data = re.sub(rb"\r\n|\r|\n", b"\n", path.read_bytes())
-        data = re.sub(rb"\A>?From [^\n]*\n", b"", data)
-        if not data.endswith(b"\n"):
-            data += b"\n"
-        found[path.stem] = separated(data).replace(b"\n", b"\r\n")
+def large():
+    """Two megabytes with dots at every place of a line and of a buffer."""
+    draw = random.Random(2)
+    lines = [("." * draw.randrange(3) + "o" * draw.randrange(90) +
+              "." * draw.randrange(2)).encode() for _ in range(44000)]
+    return b"Subject: large\n\n" + b"\n".join(lines) + b"\n"
+
+
+def corpora():
+    """{corpus: {name: octets}}"""
+    found = {"own": {p.stem: octets(p) for p in sorted(OWN.glob("*.eml"))}}
+    found["own"]["large"] = large()
+    if "SORTIE_CORPUS" in os.environ or SHARED.is_dir():
+        found["shared"] = {p.stem: octets(p)
+                           for p in sorted(SHARED.glob("*.eml"))}
     return found
 
 
-def separated(data):
-    """With the empty line that Postfix puts where the header is cut short."""
-    at = 0
-    for line in data.splitlines(keepends=True):
-        if line == b"\n":
-            break
-        if not re.match(rb"[ \t]|[!-9;-~]+[ \t]*:", line):
-            return data[:at] + b"\n" + data[at:]
-        at += len(line)
-    return data
+CORPORA = corpora()
+MAILS = {f"{corpus}/{name}": data for corpus, mails in CORPORA.items()
+         for name, data in mails.items()}
+each_corpus = pytest.mark.parametrize(
+    "corpus", CORPORA, ids=[f"{c}-{len(m)}" for c, m in CORPORA.items()])
 
 
-def fields(data):
-    """(header fields with their octets, body)"""
-    head, _, body = data.partition(b"\r\n\r\n")
-    if data.startswith(b"\r\n"):
-        head, body = b"", data[2:]
-    return re.findall(rb"[^\r\n][^\n]*\n(?:[ \t][^\n]*\n)*",
-                      head + b"\r\n"), body
+def boxes(path):
+    """Settings for delivery by virtual(8) into the maildir path/all."""
+    nobody = pwd.getpwnam("nobody")
+    path.mkdir()
+    shutil.chown(path, nobody.pw_uid, nobody.pw_gid)
+    return {
+        "virtual_mailbox_base": path,
+        "virtual_mailbox_maps": "static:all/",
+        "virtual_uid_maps": f"static:{nobody.pw_uid}",
+        "virtual_gid_maps": f"static:{nobody.pw_gid}",
+    }
 
 
-ADDED = re.compile(rb"(?i)(received|message-id|date):")
+# ---- what lies in a maildir ------------------------------------------------
+
+TOP = re.compile(rb"Return-Path: <(.*)>\nX-Original-To: (.*)\n"
+                 rb"Delivered-To: \2\n")
+RECEIVED = re.compile(rb"Received: .*\n(?:[ \t].*\n)*")
+Boxed = collections.namedtuple("Boxed", "sender name domain data")
 
 
-def differs(sent, got):
-    """None when what was sent came out unharmed: only fields on top, and the
-    ones that Postfix adds, may be new."""
-    head, body = fields(sent)
-    now, now_body = fields(got)
-    if body != now_body:
-        return "body"
-    at = len(now) - len(head)
-    if at >= 0 and now[at:] == head:
-        return None
-    left = list(now)
-    for field in head:
-        while left and left[0] != field:
-            left.pop(0)
-        if not left:
-            return f"field {field[:70]!r}"
-        left.pop(0)
-    return None if all(ADDED.match(f) for f in left) else f"more {left!r}"
+def boxed(path, names):
+    """The messages below path, less what the last delivery put on top."""
+    for file in sorted((path / "all" / "new").glob("*")):
+        data = file.read_bytes()
+        top = TOP.match(data)
+        assert top, data[:500]
+        sender, rcpt = (t.decode() for t in top.groups())
+        number = re.fullmatch(r"m(\d+)@([a-z.]+)", rcpt)
+        assert number, rcpt
+        yield Boxed(sender, names[int(number[1])], number[2],
+                    data[top.end():])
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus")
-@pytest.mark.skipif(POSTFIX is None, reason="no Postfix")
-@pytest.mark.skipif(os.geteuid() != 0, reason="Postfix starts as root")
-def test_corpus_through_postfix(make_gateway, make_sink, ca, request):
-    mails = corpus()
-    assert mails
-    g = make_gateway(start=False, admission={"header_from": "allow"})
-    g.mx("partner.test", "127.0.0.2")
-    sink = make_sink("127.0.0.2", g.mx_port,
-                     tls=ca.server_context("mx0.partner.test"))
-    g.start()
-    # not below tmp_path, whose parents only their owner may search
-    spool = tempfile.mkdtemp(prefix="postfix.")
-    request.addfinalizer(lambda: shutil.rmtree(spool))
-    postfix = Postfix(spool, g.port)
+Arrival = collections.namedtuple("Arrival", "sink gateway data")
+
+
+def arrival(data):
+    """The two Received fields on top, and what is below them."""
+    sink = RECEIVED.match(data)
+    assert sink, data[:500]
+    gateway = RECEIVED.match(data, sink.end())
+    assert gateway, data[:800]
+    return Arrival(sink[0].decode(), gateway[0].decode(),
+                   data[gateway.end():])
+
+
+# ---- the run that all tests look at ----------------------------------------
+
+class Relayed:
+    """Everything went from client by gateway to sink, and all have ended."""
+
+    def __init__(self, spool, gateway, ca):
+        self.gateway = gateway
+        names = list(MAILS)
+        self.client = PostfixInstance(
+            spool / "client", {f"127.0.0.1:{free_port()}": {}}, PLAIN | {
+                "myhostname": "client.example.com",
+                "relayhost": f"[127.0.0.1]:{gateway.port}",
+                "smtp_tls_security_level": "verify",
+                "smtp_tls_verify_cert_match": "gw.example.net",
+                "smtp_tls_CAfile": ca.file,
+                "smtp_tls_loglevel": 1,
+                "smtp_line_length_limit": 0,
+                "smtputf8_autodetect_classes": "verify",
+                "virtual_mailbox_domains": COPY,
+            } | boxes(spool / "copies"))
+        cert, key = ca.issue(*(f"mx0.{d}" for d in EXCHANGERS))
+        self.sink = PostfixInstance(
+            spool / "sink", {f"{address}:{gateway.mx_port}": own
+                             for address, own in EXCHANGERS.values()},
+            PLAIN | {
+                "myhostname": "sink.partner.test",
+                "smtpd_relay_restrictions": "reject_unauth_destination",
+                "smtpd_tls_security_level": "may",
+                "smtpd_tls_cert_file": cert,
+                "smtpd_tls_key_file": key,
+                "smtpd_tls_received_header": "yes",
+                "virtual_mailbox_domains": " ".join(EXCHANGERS),
+            } | boxes(spool / "boxes"))
+        with contextlib.ExitStack() as ends:
+            ends.callback(gateway.stop)
+            ends.callback(self.stop)
+            self.both(PostfixInstance.start)
+            gateway.start()
+            self.refused = self.send()
+            self.wait(spool / "boxes" / "all" / "new")
+        self.sent = {}
+        for m in boxed(spool / "copies", names):
+            assert m.domain == COPY and m.name not in self.sent
+            self.sent[m.name] = m.data
+        self.arrived = collections.defaultdict(list)
+        for m in boxed(spool / "boxes", names):
+            assert m.sender == SENDER
+            self.arrived[m.domain, m.name].append(arrival(m.data))
+
+    def both(self, do):
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            return list(pool.map(do, [self.client, self.sink]))
+
+    def stop(self):
+        self.stopped_well = self.both(PostfixInstance.stop)
+
+    def send(self):
+        """Puts all into the client; {name: reply} of what it does not take."""
+        refused = {}
+        address, port = next(iter(self.client.listeners)).split(":")
+        with smtplib.SMTP(address, int(port), timeout=30) as c:
+            c.ehlo("tests.example.com")
+            for i, (name, data) in enumerate(MAILS.items()):
+                options = ["BODY=8BITMIME"]
+                if wants_smtputf8(data):
+                    options.append("SMTPUTF8")
+                replies = [c.mail(SENDER, options)]
+                replies += [c.rcpt(f"m{i}@{d}") for d in [COPY, *EXCHANGERS]]
+                replies.append(c.data(data.replace(b"\n", b"\r\n")))
+                refused |= {name: r for r in replies if r[0] != 250}
+        return refused
+
+    def wait(self, new):
+        """Until nothing is under way any more."""
+        def settled():
+            return len([l for l in self.gateway.log if re.search(
+                r" event=(delivered|bounced) .* to=m\d+@", l)])
+        end = time.monotonic() + 60
+        while settled() < len(MAILS) * len(EXCHANGERS) and \
+                time.monotonic() < end:
+            time.sleep(0.05)
+        wanted = settled() - len(self.bounced())
+        while len(os.listdir(new)) < wanted and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def bounced(self):
+        return [l for l in self.gateway.log if " event=bounced " in l]
+
+    def one(self, domain, name):
+        """What arrived, having checked how it came."""
+        found = self.arrived[domain, name]
+        assert len(found) == 1, f"{len(found)} arrived"
+        assert "using TLSv1.3 with cipher " in found[0].sink, found[0].sink
+        assert "by gw.example.net with ESMTPS" in found[0].gateway or \
+            "by gw.example.net with UTF8SMTPS" in found[0].gateway
+        assert "(TLSv1.3 " in found[0].gateway
+        return found[0].data
+
+
+def wants_smtputf8(data):
+    head = data.partition(b"\n\n")[0]
     try:
-        wait_for(lambda: "daemon started" in postfix.log(), 20, "postfix")
-        with smtplib.SMTP("127.0.0.1", postfix.port, timeout=30) as c:
-            c.ehlo("client.example.com")
-            for i, data in enumerate(mails.values()):
-                c.mail("a@example.com", ["BODY=8BITMIME"])
-                assert c.rcpt(f"m{i}@partner.test")[0] == 250
-                code, text = c.data(data)
-                assert code == 250, text
-        end = time.monotonic() + 40
-        while len(sink.messages) < len(mails) and time.monotonic() < end:
-            time.sleep(0.1)
-        log = postfix.log()
+        return not head.isascii() and head.decode() != ""
+    except UnicodeDecodeError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def relayed(tmp_path_factory, ca):
+    gateway = Gateway(tmp_path_factory.mktemp("gw"), ca,
+                      admission={"header_from": "allow"})
+    for domain, (address, _) in EXCHANGERS.items():
+        gateway.mx(domain, address)
+    # not below tmp_path, whose parents only their owner may search
+    spool = pathlib.Path(tempfile.mkdtemp(prefix="postfix."))
+    spool.chmod(0o755)
+    try:
+        yield Relayed(spool, gateway, ca)
     finally:
-        postfix.stop()
-    names = list(mails)
-    got = {}
-    for m in sink.messages:
-        for rcpt, _ in m.rcpts:
-            if re.fullmatch(r"m\d+@partner.test", rcpt):
-                got.setdefault(names[int(rcpt[1:].split("@")[0])],
-                               []).append(m)
-    bad = [f"{n}: {len(got.get(n, []))} copies" for n in names
-           if len(got.get(n, [])) != 1]
-    for name, messages in got.items():
-        why = differs(mails[name], messages[0].data)
-        if why is not None:
+        shutil.rmtree(spool)
+
+
+# ---- comparing -------------------------------------------------------------
+
+def is_7bit(data):
+    return data.isascii() and b"\0" not in data and \
+        max(map(len, data.split(b"\n"))) <= 998
+
+
+def same_octets(sent, got):
+    if sent != got:
+        at = len(os.path.commonprefix([sent, got]))
+        raise AssertionError(f"octet {at}: sent {sent[at - 30:at + 50]!r}, "
+                             f"arrived {got[at - 30:at + 50]!r}")
+
+
+def parts(message):
+    """[(fields less the encoding, text around the parts, content)]"""
+    found = []
+    for part in message.walk():
+        fields = [(k.lower(), v) for k, v in part.raw_items()
+                  if k.lower() != "content-transfer-encoding"]
+        content = None
+        if not part.is_multipart():
+            content = part.get_payload(decode=True)
+            content = content.replace(b"\r\n", b"\n")
+        found.append((fields, (part.preamble, part.epilogue), content))
+    return found
+
+
+ADDED = {"mime-version": "1.0",
+         "content-type": "text/plain; charset=unknown-8bit"}
+
+
+def same_content(sent, got):
+    """What is decoded is what was sent, and it has come to 7 bits."""
+    assert is_7bit(got)
+    before = parts(email.message_from_bytes(sent))
+    after = parts(email.message_from_bytes(got))
+    assert len(before) == len(after)
+    for (fields, around, content), (now, now_around, now_content) in zip(
+            before, after):
+        new = [f for f in now if f not in fields]
+        assert all(ADDED.get(k) == v for k, v in new), new
+        assert [f for f in now if f not in new] == fields
+        assert now_around == around
+        assert now_content == content
+
+
+def check(corpus, one):
+    """Runs one(name) for each of a corpus, and tells all that failed."""
+    bad = []
+    names = [n for n in MAILS if n.startswith(corpus + "/")]
+    assert names, f"no messages in {SHARED}"
+    for name in names:
+        try:
+            one(name)
+        except AssertionError as why:
             bad.append(f"{name}: {why}")
-        if messages[0].tls is None:
-            bad.append(f"{name}: clear text")
-    refused = [l for l in log.splitlines()
-               if re.search(r"status=(?!sent)|warning|fatal", l)]
-    assert not bad, "\n".join(bad + refused[:40])
-    assert re.search(r"TLS connection established to 127\.0\.0\.1", log)
+    assert not bad, "\n".join(bad)
+
+
+# ---- tests -----------------------------------------------------------------
+
+def test_which_mail_was_relayed(relayed, capsys):
+    ours, more = CORPORA["own"], CORPORA.get("shared")
+    bounced = [n for n in MAILS if n in BOUNCES]
+    with capsys.disabled():
+        print(f"\ntest_postfix.py relayed {len(ours)} messages of our own and",
+              f"none of {SHARED}: not there" if more is None else
+              f"{len(more)} of {SHARED}")
+        print("which a hop of 7 bits must not get:", *bounced)
+    assert relayed.refused == {}
+    assert set(relayed.sent) == set(MAILS)
+
+
+@each_corpus
+def test_the_client_sends_what_it_was_given(relayed, corpus):
+    def one(name):
+        body = MAILS[name].partition(b"\n\n")[2]
+        assert relayed.sent[name].endswith(body)
+    check(corpus, one)
+
+
+@each_corpus
+@pytest.mark.parametrize("domain", ["partner.test", "encrypt.test"])
+def test_every_octet_arrives_over_tls(relayed, domain, corpus):
+    def one(name):
+        sent, got = relayed.sent[name], relayed.one(domain, name)
+        if max(map(len, sent.split(b"\n"))) > 998:
+            same_content(sent, got)  # RFC 5321 4.5.3.1.6: no hop must take it
+        else:
+            same_octets(sent, got)
+    check(corpus, one)
+
+
+def test_bdat_where_it_is_offered(relayed):
+    # Postfix says how many octets came by BDAT
+    for domain in EXCHANGERS:
+        lines = [l for l in relayed.gateway.lines("delivered")
+                 if f"@{domain} " in l]
+        assert lines
+        for line in lines:
+            assert (' reply="Ok: ' in line) and \
+                (" bytes queued as " in line) == (domain == "partner.test")
+
+
+@each_corpus
+def test_hop_without_8bitmime_gets_the_same_content(relayed, corpus):
+    def one(name):
+        if name in BOUNCES:
+            assert relayed.arrived["seven.test", name] == []
+            return
+        sent, got = relayed.sent[name], relayed.one("seven.test", name)
+        (same_octets if is_7bit(sent) else same_content)(sent, got)
+    check(corpus, one)
+
+
+def test_what_bounces_is_known_by_name(relayed):
+    wanted = {f"m{i}@seven.test": BOUNCES[name]
+              for i, name in enumerate(MAILS) if name in BOUNCES}
+    reports = {}
+    for data in relayed.gateway.boxed():
+        to = re.search(rb"\nFinal-Recipient: [^;]*; ?(\S+)", data)
+        assert to and to[1].decode() not in reports, data
+        reports[to[1].decode()] = data.decode("utf-8", "replace")
+    assert set(reports) == set(wanted)
+    assert len(relayed.bounced()) == len(wanted)
+    for rcpt, (status, why) in wanted.items():
+        assert re.search(rf"\nStatus: {status}\n",
+                         reports[rcpt].replace("\r", "")), reports[rcpt]
+        assert re.search(why, reports[rcpt]), reports[rcpt]
+        assert [l for l in relayed.bounced() if f" to={rcpt} " in l and
+                re.search(rf" dsn={status} .*{why}", l)], rcpt
+
+
+def test_neither_postfix_is_unhappy(relayed):
+    for postfix in (relayed.client, relayed.sink):
+        log = postfix.log()
+        bad = [l for l in log.splitlines() if re.search(
+            r"status=(?!sent)|warning|fatal|error|panic", l)]
+        assert not bad, "\n".join(bad)
+        assert not [f for q in ("incoming", "active", "deferred")
+                    for f in (postfix.queue / q).rglob("*") if f.is_file()]
+    assert "Verified TLS connection established to 127.0.0.1" in \
+        relayed.client.log()
+    assert relayed.stopped_well == [True, True]

@@ -2,6 +2,9 @@
 
 import re
 import socket
+import ssl
+import threading
+import warnings
 
 import pytest
 
@@ -158,14 +161,55 @@ def test_c48_starttls(relay, ca):
     assert "with ESMTPS" in relay.sink.wait()[0].text
 
 
-def test_c50_no_old_tls(relay, ca):
-    import ssl
+def old_client(ca, version):
+    """A client that would take TLS 1.0 and on, up to the version."""
     ctx = ca.client_context()
-    ctx.minimum_version = ssl.TLSVersion.TLSv1
-    ctx.maximum_version = ssl.TLSVersion.TLSv1_1
     ctx.set_ciphers("ALL:@SECLEVEL=0")
-    with relay.client() as c, pytest.raises((ssl.SSLError, OSError)):
-        c.starttls(ctx)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        ctx.minimum_version = ssl.TLSVersion.TLSv1
+        ctx.maximum_version = version
+    return ctx
+
+
+def between(client, server):
+    """The version that two contexts agree on."""
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=lambda: server.wrap_socket(
+        theirs, server_side=True).recv(1))
+    thread.start()
+    with client.wrap_socket(ours) as s:
+        version = s.version()
+        s.sendall(b"x")
+    thread.join(10)
+    return version
+
+
+@pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
+def test_c50_no_old_tls(relay, ca, version):
+    version = ssl.TLSVersion[version]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        liberal = ca.server_context("gw.example.net")
+        liberal.set_ciphers("ALL:@SECLEVEL=0")
+        liberal.minimum_version = ssl.TLSVersion.TLSv1
+    # It is not the client that cannot.
+    assert between(old_client(ca, version), liberal) in ("TLSv1", "TLSv1.1")
+    with relay.client() as c, pytest.raises(ssl.SSLError) as refused:
+        c.starttls(old_client(ca, version))
+    assert refused.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
+    assert "unsupported protocol" in relay.wait_log("tls_failed")[0]
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_c50_new_tls(relay, ca, version):
+    """The same client, a newer version."""
+    with relay.client() as c:
+        c.starttls(old_client(ca, ssl.TLSVersion[version]))
+        assert c.sock.version() == version.replace("_", ".")
+        c.ehlo()
+        assert c.mail("a@example.com", "b@partner.test",
+                      message()).code == 250
 
 
 def test_implicit_tls(make_gateway, ca):

@@ -74,8 +74,8 @@ common_conf_fact(const struct schema_setting *row, char out[FACT_MAX])
 		[SCHEMA_STRING] = "String",      [SCHEMA_DOMAIN] = "Domain",
 		[SCHEMA_PATH] = "Path",          [SCHEMA_INT] = "Number",
 		[SCHEMA_BOOL] = "true or false", [SCHEMA_SIZE] = "Size",
-		[SCHEMA_DURATION] = "Duration",  [SCHEMA_LIST] = "List",
-		[SCHEMA_GROUP] = "Group",
+		[SCHEMA_DURATION] = "Duration",  [SCHEMA_RATE] = "Rate",
+		[SCHEMA_LIST] = "List",          [SCHEMA_GROUP] = "Group",
 	};
 
 	out[0] = '\0';

@@ -40,6 +40,7 @@ static struct {
 	struct deliverer *deliverer;
 	struct store *store; /* opened by the first cold message */
 	char *store_dir;
+	uint64_t room; /* of every job */
 	char maildir[COMMON_CONF_PATH_MAX + 20];
 } world = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	    .changed = PTHREAD_COND_INITIALIZER };
@@ -123,15 +124,17 @@ load(const char *delivery)
 		" \"two.test. 300 IN MX 20 mx.partner.test.\",\n"
 		" \"dead.two.test. 300 IN A 127.0.0.9\" ); };\n"
 		"routes = (\n"
-		" { name = \"r0\"; hosts = \"127.0.0.1:32100\"; },\n"
-		" { name = \"r1\"; hosts = \"127.0.0.1:32101\"; },\n"
-		" { name = \"r2\"; hosts = \"127.0.0.1:32102\"; },\n"
-		" { name = \"r3\"; hosts = \"127.0.0.1:32103\"; },\n"
-		" { name = \"both\"; hosts = ( \"127.0.0.1:32100\", "
-		"\"127.0.0.1:32101\" ); },\n"
+		" { name = \"r0\"; hosts = \"127.0.0.1:%u\"; },\n"
+		" { name = \"r1\"; hosts = \"127.0.0.1:%u\"; },\n"
+		" { name = \"r2\"; hosts = \"127.0.0.1:%u\"; },\n"
+		" { name = \"r3\"; hosts = \"127.0.0.1:%u\"; },\n"
+		" { name = \"both\"; hosts = ( \"127.0.0.1:%u\", "
+		"\"127.0.0.1:%u\" ); },\n"
 		" { name = \"boxes\"; maildir = \"%s\"; } );\n"
-		"delivery = { port = 32100; forbidden_networks = ( ); %s };\n",
-		world.maildir, delivery);
+		"delivery = { port = %u; forbidden_networks = ( ); %s };\n",
+		peer_port(0), peer_port(1), peer_port(2), peer_port(3),
+		peer_port(0), peer_port(1), world.maildir, peer_port(0),
+		delivery);
 	struct conf *conf = common_conf_load(text);
 	if (conf == NULL) {
 		common_conf_print();
@@ -186,6 +189,12 @@ void
 world_drain(void)
 {
 	call(drain, NULL);
+}
+
+void
+world_set_room(uint64_t room)
+{
+	world.room = room;
 }
 
 static void
@@ -303,6 +312,7 @@ submit(void *arg)
 		for (uint32_t i = 0; i < env->recipients_n; i++) {
 			job->positions[i] = i;
 		}
+		job->room = world.room;
 		job->done = on_done;
 		job->owner = b->jobs[k];
 		deliverer_submit(world.deliverer, job);

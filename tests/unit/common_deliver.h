@@ -16,8 +16,7 @@
  * peers 0 and 1 in this order; "boxes" is a maildir.
  */
 
-#define PEERS     4
-#define PEER_PORT 32100 /* of peer 0 */
+#define PEERS 4
 
 /* ---- peers ---------------------------------------------------------- */
 
@@ -27,14 +26,16 @@ struct peer {                /* one connection */
 	unsigned commands;   /* lines so far */
 	unsigned messages;   /* accepted on this connection so far */
 	bool tls;
+	bool reset_after; /* set by a script: a reset right after the reply */
 };
 
-/* Instead of a reply. */
-extern const char PEER_CLOSE[];
-extern const char PEER_RESET[];
-extern const char PEER_STALL[];      /* says nothing more, reads on */
-extern const char PEER_HALF_CLOSE[]; /* ends its side, reads on */
-extern const char PEER_SILENT[];     /* no reply to this one */
+/* Instead of a reply; known by their addresses, the text is for messages. */
+extern const char peer_acts[5][12];
+#define PEER_CLOSE      peer_acts[0]
+#define PEER_RESET      peer_acts[1]
+#define PEER_STALL      peer_acts[2] /* says nothing more, reads on */
+#define PEER_HALF_CLOSE peer_acts[3] /* ends its side, reads on */
+#define PEER_SILENT     peer_acts[4] /* no reply to this one */
 
 /* The reply to a line: text with CRLF, one of the above, or NULL for what an
  * honest server says. line is a command; "" for the greeting; "." for the end
@@ -48,6 +49,9 @@ void peer_start(unsigned number, const char *capabilities, peer_script script);
 /* From now on handshakes fail: garbage instead of TLS. */
 void peer_break_tls(bool broken);
 void peer_stop(unsigned number);
+/* Chosen by the kernel, from the first call or peer_start until peer_stop;
+ * who connects before it is started is refused. */
+unsigned peer_port(unsigned number);
 
 unsigned peer_connections(unsigned number);
 unsigned peer_messages(unsigned number);
@@ -73,6 +77,8 @@ unsigned peer_burst(unsigned number);
 void world_start(const char *delivery);
 void world_stop(void);
 void world_drain(void);
+/* Of the jobs from now on (struct deliver_job); 0: no bound. */
+void world_set_room(uint64_t room);
 /* On the reactor's thread. */
 void world_counters(struct deliver_counters *out);
 const char *world_maildir(void);

@@ -29,11 +29,8 @@
 #define CONNECTIONS_MAX 512
 #define BIG             (64 << 20)
 
-const char PEER_CLOSE[] = "close";
-const char PEER_RESET[] = "reset";
-const char PEER_STALL[] = "stall";
-const char PEER_HALF_CLOSE[] = "half-close";
-const char PEER_SILENT[] = "silent";
+const char peer_acts[5][12] = { "close", "reset", "stall", "half-close",
+	                        "silent" };
 
 struct connection {
 	struct peer public;
@@ -174,6 +171,9 @@ answer_with(struct connection *c, const char *said)
 		}
 	} else if (said != PEER_SILENT) {
 		say(c, said);
+		if (c->public.reset_after) {
+			reset(c);
+		}
 	}
 }
 
@@ -537,16 +537,38 @@ make_context(void)
 	return ctx;
 }
 
+/* Bound sockets that do not listen before the peer is started. */
+static struct {
+	int fd;
+	unsigned port; /* 0: none */
+} reserved[PEERS];
+
+unsigned
+peer_port(unsigned number)
+{
+	struct sockaddr_in at = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(at);
+	int fd;
+
+	if (reserved[number].port != 0) {
+		return reserved[number].port;
+	}
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&at, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	reserved[number].fd = fd;
+	reserved[number].port = ntohs(at.sin_port);
+	return reserved[number].port;
+}
+
 void
 peer_start(unsigned number, const char *capabilities, peer_script script)
 {
 	struct server *s = &servers[number];
-	struct sockaddr_in at = {
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)(PEER_PORT + number)),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	int on = 1;
 
 	memset(s, 0, sizeof(*s));
 	pthread_mutex_init(&s->lock, NULL);
@@ -555,11 +577,8 @@ peer_start(unsigned number, const char *capabilities, peer_script script)
 	s->script = script;
 	s->ctx = make_context();
 	buf_init(&s->transcript, BIG);
-	s->listen = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_not_equal(s->listen, -1);
-	(void)setsockopt(s->listen, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	assert_int_equal(
-		bind(s->listen, (const struct sockaddr *)&at, sizeof(at)), 0);
+	(void)peer_port(number); /* its socket is wanted */
+	s->listen = reserved[number].fd;
 	assert_int_equal(listen(s->listen, 64), 0);
 	assert_int_equal(pthread_create(&s->thread, NULL, server_main, s), 0);
 	s->running = true;
@@ -577,6 +596,7 @@ peer_stop(unsigned number)
 	atomic_store(&s->stopping, true);
 	pthread_join(s->thread, NULL);
 	close(s->listen);
+	reserved[number].port = 0;
 	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->connections; i++) {
 		if (s->fds[i] != -1) {

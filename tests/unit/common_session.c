@@ -109,7 +109,7 @@ remember(struct envelope *env)
 		m->streamed = true;
 		if (store_read_content(lab.store, env->id, &env->content, 0,
 		                       m->content, m->len, &e) == -1) {
-			fprintf(stderr, "%s\n", e.text);
+			(void)fprintf(stderr, "%s\n", e.text);
 			abort();
 		}
 	}

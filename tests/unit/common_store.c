@@ -52,7 +52,7 @@ run_program(const char *const argv[])
 
 	assert_int_not_equal(pid, -1);
 	if (pid == 0) {
-		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		execvp(argv[0], mem_unconst(argv));
 		_exit(127);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -34,7 +34,7 @@ load(const char *extra)
 	char text[4096];
 	struct conf *c;
 
-	snprintf(text, sizeof(text), "%s%s", settings, extra);
+	(void)snprintf(text, sizeof(text), "%s%s", settings, extra);
 	c = common_conf_load(text);
 	if (c == NULL) {
 		common_conf_print();

@@ -193,6 +193,7 @@ test_damage_is_seen(void **state)
 {
 	struct fixture *f = *state;
 	struct content_ref ref = append_one(f->c, 7, 500);
+	struct content_cursor at = { 0 };
 	char out[500];
 	struct err e = { 0 };
 	int dir = openat(f->fd, "content", O_RDONLY | O_DIRECTORY);
@@ -207,6 +208,21 @@ test_damage_is_seen(void **state)
 	assert_int_equal(content_read(f->c, 7, &ref, 0, out, 500, &e), -1);
 	assert_int_equal(e.code, ERR_CORRUPT);
 	assert_non_null(strstr(e.text, "checksum"));
+
+	/* In pieces it shows with the last one. */
+	assert_int_equal(content_read_next(f->c, 7, &ref, &at, out, 300, &e),
+	                 0);
+	e.text[0] = '\0';
+	assert_int_equal(content_read_next(f->c, 7, &ref, &at, out, 200, &e),
+	                 -1);
+	assert_int_equal(e.code, ERR_CORRUPT);
+	assert_non_null(strstr(e.text, "checksum"));
+	ref = append_one(f->c, 8, 500);
+	at = (struct content_cursor){ 0 };
+	assert_int_equal(content_read_next(f->c, 8, &ref, &at, out, 300, &e),
+	                 0);
+	assert_int_equal(content_read_next(f->c, 8, &ref, &at, out, 200, &e),
+	                 0);
 }
 
 /* Files are written over: old refs must not read what is there now. */

@@ -282,11 +282,11 @@ cname_chains(void **state)
 	for (int length = 8; length <= 9; length++) {
 		dns_message_init(&m, 0, "h0.example", DNS_A);
 		for (int i = 0; i < length; i++) {
-			snprintf(from, sizeof(from), "h%d.example", i);
-			snprintf(to, sizeof(to), "h%d.example", i + 1);
+			(void)snprintf(from, sizeof(from), "h%d.example", i);
+			(void)snprintf(to, sizeof(to), "h%d.example", i + 1);
 			dns_message_cname(&m, from, 60, to);
 		}
-		snprintf(from, sizeof(from), "h%d.example", length);
+		(void)snprintf(from, sizeof(from), "h%d.example", length);
 		dns_message_a(&m, from, 60, "192.0.2.1");
 		parse("h0.example", DNS_A, &a);
 		assert_int_equal(a.status, length == 8 ? DNS_OK : DNS_SERVFAIL);
@@ -472,8 +472,8 @@ many_records(void **state)
 	(void)state;
 	dns_message_init(&m, 0, "x.example", DNS_A);
 	for (unsigned i = 0; i < 1000; i++) {
-		snprintf(address, sizeof(address), "10.0.%u.%u", i / 256,
-		         i % 256);
+		(void)snprintf(address, sizeof(address), "10.0.%u.%u", i / 256,
+		               i % 256);
 		dns_message_a(&m, "x.example", 60, address);
 	}
 	parse("x.example", DNS_A, &a);

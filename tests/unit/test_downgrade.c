@@ -536,6 +536,7 @@ real_mail_survives(void **state)
 	d = opendir(dir);
 	if (d == NULL) {
 		skip();
+		return;
 	}
 	while ((entry = readdir(d)) != NULL) {
 		char path[1024];

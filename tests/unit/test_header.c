@@ -281,13 +281,13 @@ refuses_what_readers_differ_on(void **state)
 		" From: c@evil.example\r\nFrom: a@b.example\r\n",
 		"From: a@b.example\r\nno colon <c@evil.example>\r\n",
 		"From\xc2\xa0: c@evil.example\r\nFrom: a@b.example\r\n",
-		"\xef\xbb\xbf"
-		"From: c@evil.example\r\nFrom: a@b.example\r\n",
+		("\xef\xbb\xbf"
+		 "From: c@evil.example\r\nFrom: a@b.example\r\n"),
 		"From: a@b.example\xff\xfe@c.example\r\n",
-		"From: a@1.example,a@2.example,a@3.example,a@4.example,"
-		"a@5.example,a@6.example,a@7.example,a@8.example,a@9.example,"
-		"a@1.example,a@2.example,a@3.example,a@4.example,a@5.example,"
-		"a@6.example,a@7.example,a@8.example\r\n",
+		("From: a@1.example,a@2.example,a@3.example,a@4.example,"
+		 "a@5.example,a@6.example,a@7.example,a@8.example,a@9.example,"
+		 "a@1.example,a@2.example,a@3.example,a@4.example,a@5.example,"
+		 "a@6.example,a@7.example,a@8.example\r\n"),
 	};
 	static const char nul[] = "X: \0\r\nFrom: a@b.example\r\n";
 

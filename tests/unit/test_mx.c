@@ -58,7 +58,7 @@ fake_query(void *ctx, const char *name, enum dns_type type, dns_cb on_answer,
 
 		if (!q->used) {
 			q->used = true;
-			snprintf(q->name, sizeof(q->name), "%s", name);
+			(void)snprintf(q->name, sizeof(q->name), "%s", name);
 			q->type = type;
 			q->on_answer = on_answer;
 			q->arg = arg;
@@ -94,10 +94,10 @@ fill_records(struct dns_answer *a, enum dns_type type, const char *text)
 	char *rest = copy;
 	char *p;
 
-	snprintf(copy, sizeof(copy), "%s", text);
+	(void)snprintf(copy, sizeof(copy), "%s", text);
 	while ((p = strsep(&rest, ",")) != NULL) {
 		struct dns_record *r = &a->records[a->records_n++];
-		unsigned preference = 0;
+		char *host;
 
 		assert_true(a->records_n <= DNS_RECORDS_MAX);
 		if (type != DNS_MX) {
@@ -105,8 +105,10 @@ fill_records(struct dns_answer *a, enum dns_type type, const char *text)
 			                 0);
 			continue;
 		}
-		assert_true(sscanf(p, "%u %255s", &preference, r->name) >= 1);
-		r->preference = (uint16_t)preference;
+		r->preference = (uint16_t)strtoul(p, &host, 10);
+		assert_ptr_not_equal(host, p);
+		host += strspn(host, " ");
+		(void)snprintf(r->name, sizeof(r->name), "%s", host);
 	}
 }
 
@@ -117,7 +119,7 @@ answer(struct dns_query *q)
 	struct dns_answer a = { .status = DNS_NXDOMAIN };
 
 	a.records = mem_alloc(DNS_RECORDS_MAX * sizeof(*a.records));
-	snprintf(a.canonical, sizeof(a.canonical), "%s", q->name);
+	(void)snprintf(a.canonical, sizeof(a.canonical), "%s", q->name);
 	for (size_t i = 0; i < zone_n; i++) {
 		const struct entry *e = &zone[i];
 
@@ -133,16 +135,16 @@ answer(struct dns_query *q)
 		a.ttl = e->ttl;
 		a.secure = e->secure;
 		if (e->canonical != NULL) {
-			snprintf(a.canonical, sizeof(a.canonical), "%s",
-			         e->canonical);
+			(void)snprintf(a.canonical, sizeof(a.canonical), "%s",
+			               e->canonical);
 		}
 		if (e->records != NULL) {
 			fill_records(&a, e->type, e->records);
 		}
 		break;
 	}
-	snprintf(a.text, sizeof(a.text), "status %d for %.100s", (int)a.status,
-	         q->name);
+	(void)snprintf(a.text, sizeof(a.text), "status %d for %.100s",
+	               (int)a.status, q->name);
 	q->used = false;
 	q->on_answer(q->arg, &a);
 	free(a.records);
@@ -417,7 +419,7 @@ limits(void **state)
 		                         i, i);
 	}
 	for (unsigned i = 0; i < 9; i++) {
-		snprintf(names[i], sizeof(names[i]), "h%u.test", i + 2);
+		(void)snprintf(names[i], sizeof(names[i]), "h%u.test", i + 2);
 		entries[3 + i] = (struct entry)A(names[i], "203.0.113.9");
 	}
 	FIND(entries, "a.test");

@@ -310,7 +310,7 @@ table_prints(void **state)
 	(void)state;
 	assert_non_null(f);
 	assert_int_equal(outcome_print_table(f), 0);
-	fclose(f);
+	(void)fclose(f);
 	assert_null(strchr(text, '?'));
 	assert_non_null(strstr(text, "552 5.3.4"));
 	for (const char *p = text; *p != '\0'; p = strchr(p, '\n') + 1) {
@@ -319,9 +319,9 @@ table_prints(void **state)
 	free(text);
 
 	assert_non_null(full);
-	setvbuf(full, NULL, _IONBF, 0);
+	(void)setvbuf(full, NULL, _IONBF, 0);
 	assert_int_equal(outcome_print_table(full), -1);
-	fclose(full);
+	(void)fclose(full);
 }
 
 int

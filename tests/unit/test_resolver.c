@@ -44,7 +44,8 @@ on_question(void *arg, const char *name, unsigned type, bool tcp,
 	if (atomic_load(&server_dead)) {
 		return;
 	}
-	snprintf(label, sizeof(label), "%.*s", (int)strcspn(name, "."), name);
+	(void)snprintf(label, sizeof(label), "%.*s", (int)strcspn(name, "."),
+	               name);
 	dns_message_init(m, 0, name, type);
 	if (strcmp(label, "silent") == 0) {
 		m->len = 0;
@@ -126,10 +127,11 @@ on_answer(void *arg, const struct dns_answer *answer)
 	a->answer.records = NULL;
 	if (answer->records_n > 0) {
 		a->first = answer->records[0];
-		snprintf(a->data, sizeof(a->data), "%.*s",
-		         (int)a->first.data_len,
-		         a->first.data == NULL ? ""
-		                               : (const char *)a->first.data);
+		(void)snprintf(a->data, sizeof(a->data), "%.*s",
+		               (int)a->first.data_len,
+		               a->first.data == NULL
+		                       ? ""
+		                       : (const char *)a->first.data);
 	}
 	sem_post(&a->done);
 }
@@ -322,7 +324,7 @@ server_comes_back(void **state)
 	for (int i = 0; i < 4; i++) {
 		char name[32];
 
-		snprintf(name, sizeof(name), "ok.dead%d.example.net", i);
+		(void)snprintf(name, sizeof(name), "ok.dead%d.example.net", i);
 		ask(&w, name, DNS_A, &a);
 		assert_int_equal(a.answer.status, DNS_TIMEOUT);
 	}
@@ -356,8 +358,8 @@ static const char *local_data[] = {
 	"mx.partner.test. 200 IN A 127.0.0.2",
 	"mx.partner.test. 200 IN AAAA ::1",
 	"txt.partner.test. 300 IN TXT \"v=spf1 \" \"-all\"",
-	"_25._tcp.mx.partner.test. 300 IN TLSA 3 1 1 "
-	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+	("_25._tcp.mx.partner.test. 300 IN TLSA 3 1 1 "
+	 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
 	"alias.partner.test. 100 IN CNAME alias2.partner.test.",
 	"alias2.partner.test. 300 IN CNAME mx.partner.test.",
 	"dangling.partner.test. 300 IN CNAME nowhere.partner.test.",
@@ -473,7 +475,7 @@ names_that_cannot_be(void **state)
 	open_world(&w, one_server, NULL, 8000);
 	run_world(&w);
 	memset(label, 'a', 64);
-	snprintf(label + 64, sizeof(label) - 64, ".example");
+	(void)snprintf(label + 64, sizeof(label) - 64, ".example");
 	ask(&w, label, DNS_MX, &a);
 	assert_int_equal(a.answer.status, DNS_NXDOMAIN);
 

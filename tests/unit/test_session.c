@@ -749,8 +749,8 @@ test_many_recipients(void **state)
 		for (unsigned i = 0; i < 63; i++) {
 			char line[64];
 
-			snprintf(line, sizeof(line),
-			         "RCPT TO:<r%u@partner.test>", i);
+			(void)snprintf(line, sizeof(line),
+			               "RCPT TO:<r%u@partner.test>", i);
 			client_command(c, line, "250 ");
 		}
 	}

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -154,6 +155,7 @@ find(const struct ledger *l, uint64_t id)
 static void
 forget(struct ledger *l, size_t i)
 {
+	assert(l->ids != NULL && l->ending != NULL);
 	l->n--;
 	l->ids[i] = l->ids[l->n];
 	l->ending[i] = l->ending[l->n];
@@ -180,6 +182,7 @@ note(struct ledger *l, const struct record *r)
 		break;
 	case TOLD_ENDING:
 		assert_in_range(i, 0, l->n - 1);
+		assert(l->ending != NULL);
 		l->ending[i] = true;
 		break;
 	case TOLD_ENDED:

@@ -57,13 +57,13 @@ concerned(int fd)
 }
 
 int
-fdatasync(int fd)
+fdatasync(int fildes)
 {
 	enum fault wanted = SYNC_EIO;
 	struct stat st = { 0 };
 
-	fstat(fd, &st);
-	if (atomic_load(&fault) == SYNC_EIO && concerned(fd) &&
+	fstat(fildes, &st);
+	if (atomic_load(&fault) == SYNC_EIO && concerned(fildes) &&
 	    atomic_compare_exchange_strong(&fault, &wanted, NO_FAULT)) {
 		atomic_store(&failed_inode, st.st_ino);
 		atomic_fetch_add(&hits, 1);
@@ -73,7 +73,7 @@ fdatasync(int fd)
 	if (st.st_ino != 0 && st.st_ino == atomic_load(&failed_inode)) {
 		atomic_fetch_add(&resyncs, 1);
 	}
-	return (int)syscall(SYS_fdatasync, fd);
+	return (int)syscall(SYS_fdatasync, fildes);
 }
 
 static bool
@@ -90,27 +90,27 @@ write_fails(int fd)
 }
 
 ssize_t
-pwritev(int fd, const struct iovec *iov, int n, off_t offset)
+pwritev(int fd, const struct iovec *iovec, int count, off_t offset)
 {
 	if (write_fails(fd)) {
 		return -1;
 	}
-	return syscall(SYS_pwritev, fd, iov, n, offset, 0);
+	return syscall(SYS_pwritev, fd, iovec, count, offset, 0);
 }
 
 ssize_t
-pwrite(int fd, const void *data, size_t len, off_t offset)
+pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
 	if (write_fails(fd)) {
 		return -1;
 	}
-	return syscall(SYS_pwrite64, fd, data, len, offset);
+	return syscall(SYS_pwrite64, fd, buf, n, offset);
 }
 
 ssize_t
-pwrite64(int fd, const void *data, size_t len, off_t offset)
+pwrite64(int fd, const void *buf, size_t n, off_t offset)
 {
-	return pwrite(fd, data, len, offset);
+	return pwrite(fd, buf, n, offset);
 }
 
 static void

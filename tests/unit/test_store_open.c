@@ -193,11 +193,32 @@ test_schemas(void **state)
 	scratch_refused(*state, ERR_CORRUPT, "newer");
 	run_sql(*state, "PRAGMA user_version = 0");
 	scratch_refused(*state, ERR_CORRUPT, "unknown");
-	run_sql(*state, "PRAGMA user_version = 1;"
+	run_sql(*state, "PRAGMA user_version = 2;"
 	                "ALTER TABLE message RENAME COLUMN sender TO other");
 	scratch_refused(*state, ERR_CORRUPT, "schema");
 	run_sql(*state, "ALTER TABLE message RENAME COLUMN other TO sender");
 	store_close(&(struct store *){ scratch_open(*state) });
+}
+
+/* A3.40: the queue of version 1, which had nothing of reports. */
+static void
+test_first_schema(void **state)
+{
+	struct store_op op;
+	struct store *s;
+	uint64_t ids[5];
+
+	fill_store(*state, 5, ids);
+	run_sql(*state, "DROP TABLE owed; PRAGMA user_version = 1");
+	s = scratch_open(*state);
+	page_wait(s, &op, INT64_MAX, 100);
+	assert_int_equal(op.page_n, 5);
+	for (size_t i = 0; i < 5; i++) {
+		check_content(s, op.page[i]);
+	}
+	page_free(&op);
+	store_close(&s);
+	run_sql(*state, "INSERT INTO owed VALUES(1,0,0,1,1,'5.0.0',0,0,0)");
 }
 
 static int
@@ -390,6 +411,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_truncated_database, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(test_schemas, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first_schema, setup,
+		                                teardown),
 		cmocka_unit_test(test_migration),
 		cmocka_unit_test_setup_teardown(test_quarantine, setup,
 		                                teardown),

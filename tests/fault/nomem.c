@@ -1,0 +1,102 @@
+/*
+ * Preloaded: the allocation whose number stands in word 1 fails, word 0 counts
+ * them all, word 2 counts those that failed. Word 3: not that one alone but
+ * this many in a row. Who then uses a null pointer is named on standard error.
+ */
+#include <errno.h>
+#include <execinfo.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "tests/fault/control.h"
+
+/* glibc's own, under names that no library needs to be asked for. */
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+#define FRAMES  10
+#define OF_HERE 2 /* the handler, and the C library's return from it */
+
+static void
+on_crash(int sig)
+{
+	void *frames[FRAMES];
+	int n = backtrace(frames, FRAMES);
+
+	if (n > OF_HERE) {
+		backtrace_symbols_fd(frames + OF_HERE, n - OF_HERE,
+		                     STDERR_FILENO);
+	}
+	(void)raise(sig); /* the default action by now: the end */
+}
+
+static __attribute__((constructor)) void
+name_crashes(void)
+{
+	struct sigaction sa = { .sa_flags = (int)SA_RESETHAND };
+	void *frames[1];
+
+	(void)backtrace(frames, 1); /* loads what it needs, in peace */
+	sa.sa_handler = on_crash;
+	(void)sigaction(SIGSEGV, &sa, NULL); /* cannot fail */
+}
+
+static int
+fails(void)
+{
+	uint64_t number = atomic_fetch_add(&control[0], 1) + 1;
+	uint64_t at = atomic_load(&control[1]);
+	uint64_t run = atomic_load(&control[3]);
+
+	if (at == 0 || number < at || number - at > run) {
+		return 0;
+	}
+	atomic_fetch_add(&control[2], 1);
+	errno = ENOMEM;
+	return 1;
+}
+
+void *
+malloc(size_t size)
+{
+	return fails() ? NULL : __libc_malloc(size);
+}
+
+void *
+calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __libc_calloc(n, size);
+}
+
+void *
+realloc(void *p, size_t size)
+{
+	return size != 0 && fails() ? NULL : __libc_realloc(p, size);
+}
+
+void *
+memalign(size_t alignment, size_t size)
+{
+	return fails() ? NULL : __libc_memalign(alignment, size);
+}
+
+void *
+aligned_alloc(size_t alignment, size_t size)
+{
+	return memalign(alignment, size);
+}
+
+int
+posix_memalign(void **out, size_t alignment, size_t size)
+{
+	void *p = memalign(alignment, size);
+
+	if (p == NULL) {
+		return ENOMEM;
+	}
+	*out = p;
+	return 0;
+}

@@ -1,0 +1,175 @@
+"""What runs out: descriptors (A3.12) and memory (A3.13)."""
+
+import random
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+import world
+from world import QUICK, Control, send_one, wait_for
+
+
+@pytest.mark.quick
+def test_a3_12_no_descriptors(make_world, row):
+    """More connections than descriptors: no spin, and when they go it serves
+    and delivers as before."""
+    w = make_world(gateway={"reactors": 1})
+    w.open()
+    w.daemon.start(wrap=["prlimit", "--nofile=64:64"])
+    assert send_one(w.daemon, w.ledger, "before") == 250
+    idle = []
+    for _ in range(150):  # the listen queue takes what is not accepted
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(("127.0.0.1", w.daemon.port))
+        idle.append(s)
+    wait_for(lambda: w.daemon.lines("accept-paused"), 10, "accept-paused")
+    pid = w.daemon.pids()[0]
+    start = world.cpu_seconds(pid)
+    time.sleep(3)
+    spent = world.cpu_seconds(pid) - start
+    paused = len(w.daemon.lines("accept-paused"))
+    for s in idle:
+        s.close()
+    wait_for(lambda: send_one(w.daemon, w.ledger, timeout=5) == 250, 20,
+             "served again")
+    for i in range(20):
+        assert send_one(w.daemon, w.ledger, f"after-{i}") == 250
+    w.drain()
+    w.daemon.stop()
+    v = w.judge()
+    row("A3.12 no descriptors", len(idle), v, f"{spent:.2f} s of CPU in 3 s")
+    v.check(duplicates=False)
+    assert spent < 0.5, f"{spent} s of CPU in 3 s: it spins"
+    assert paused < 20, f"{paused} lines in the log"
+
+
+# How a process may end when memory has: by itself, in order or by abort().
+GOOD_ENDS = {0, 1, 2, -signal.SIGABRT}
+
+
+class Starving:
+    """A daemon whose allocations fail one at a time."""
+
+    def __init__(self, w, load):
+        self.w, self.load = w, load
+        self.control = Control(w.dir / "control")
+        self.ends = {}
+        self.crashes = {}  # by the library that used a null pointer
+        self.tried = 0
+
+    def start(self, at=0):
+        self.control[0] = self.control[2] = self.control[3] = 0
+        self.control[1] = at
+        self.w.daemon.start(wait=False, env=self.control.env("nomem"))
+
+    def place(self, mark):
+        """The library or program that crashed, as nomem.c names it: the
+        first line that begins with a path."""
+        text = self.w.daemon.text(mark)
+        found = re.findall(r"(?m)^(/\S+?)\((.*)$", text)
+        print("crash:\n" + "\n".join(map(str, found)))
+        return found[0][0].rpartition("/")[2] if found else "unknown"
+
+    def ended(self, what, mark=0):
+        code = self.w.daemon.process.poll()
+        if code is None:
+            return False
+        self.w.ledger.fault(f"no memory {what}: exit {code}")
+        self.ends[code] = self.ends.get(code, 0) + 1
+        if code == -signal.SIGSEGV:
+            place = self.place(mark)
+            self.crashes[place] = self.crashes.get(place, 0) + 1
+        self.w.daemon.process = None
+        return True
+
+    def at_start(self, number):
+        """The number-th allocation of the start fails."""
+        d = self.w.daemon
+        mark = d.logfile.stat().st_size
+        self.start(number)
+        wait_for(lambda: d.process.poll() is not None or
+                 " event=ready " in d.text(mark), 20, "ready or an end")
+        if self.control[2]:
+            self.tried += 1
+        if not self.ended(f"at allocation {number} of the start", mark):
+            d.kill()
+            self.w.ledger.fault("kill -9")
+
+    def under_load(self, ahead, run=0):
+        """The ahead-th allocation from now on fails."""
+        mark = self.w.daemon.logfile.stat().st_size
+        if self.w.daemon.process is None:
+            self.start()
+            n = len(self.w.ledger.accepted())
+            try:
+                wait_for(lambda: len(self.w.ledger.accepted()) > n + 2 or
+                         self.w.daemon.process.poll() is not None, 20,
+                         "load")
+            except AssertionError:
+                pass
+        failed = self.control[2]
+        number = self.control[0] + ahead
+        self.control[3] = run
+        self.control[1] = number
+        end = time.monotonic() + 1.5
+        while (self.control[2] == failed and time.monotonic() < end and
+               self.w.daemon.process.poll() is None):
+            time.sleep(0.002)
+        if self.control[2] > failed:
+            self.tried += 1
+        time.sleep(0.03)
+        self.ended(f"at allocation {number}", mark)
+
+
+def allocations_of_start(w):
+    control = Control(w.dir / "count")
+    w.daemon.start(env=control.env("nomem"))
+    n = control[0]
+    w.daemon.stop()
+    return n
+
+
+@pytest.mark.quick
+def test_a3_13_no_memory(make_world, row):
+    """The n-th allocation fails, in the start and under load. A clean end or
+    an abort are fine, mail that is lost is not."""
+    w = make_world(delivery={"idle_timeout": "1s"})
+    w.told = world.some_refused(9)
+    w.open()
+    draw = random.Random(13)
+    at_start = allocations_of_start(w)
+    assert at_start > 1000
+    starts, loads = (4, 16) if QUICK else (80, 260)
+    with w.load(clients=3, timeout=5,
+                size=lambda n: 300000 if n % 13 == 7 else 900,
+                rcpts=lambda i, n: [f"never{i}@partner.test"] if n % 9 == 4
+                else [f"{i}@partner.test"]) as load:
+        s = Starving(w, load)
+        for i in range(starts):
+            s.at_start(1 + (i * at_start // starts + draw.randrange(50)))
+        for i in range(loads):
+            # Every fifth time several in a row, as when memory is really out.
+            s.under_load(draw.randrange(1, 600), 20 if i % 5 == 4 else 0)
+        if w.daemon.process is not None:
+            w.ledger.fault("kill -9")
+            w.daemon.kill()
+    w.told = None
+    w.daemon.start()
+    w.drain(90)
+    w.take_stock()
+    w.daemon.stop()
+    v = w.judge()
+    ends = ", ".join(f"{n} times {code}" for code, n in sorted(
+        s.ends.items()))
+    row("A3.13 n-th allocation fails", s.tried, v, f"ends: {ends}" +
+        (f"; crashed: {s.crashes}" if s.crashes else ""))
+    v.check()
+    assert s.tried >= (12 if QUICK else 250), s.tried
+    # A library may do worse, which harms no mail either; we may not.
+    assert set(s.ends) <= GOOD_ENDS | {-signal.SIGSEGV}, s.ends
+    ours = {p: n for p, n in s.crashes.items() if not p.startswith("lib")}
+    assert not ours, ours
