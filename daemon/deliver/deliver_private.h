@@ -75,7 +75,6 @@ struct destination {
 	struct delivery_list detour; /* few: one host's whim */
 	struct delivery_list preparing;
 	unsigned preparing_n;
-
 	struct smtp_client_list sessions;
 	struct smtp_client_list ready; /* those that can take a transaction */
 	unsigned sessions_n;
@@ -93,7 +92,8 @@ struct destination {
 	unsigned backoff_n;
 	uint64_t finished_n; /* deliveries that left since window_ms */
 	uint64_t rate;       /* finished a second in the window before */
-	int64_t window_ms;   /* monotonic */
+	int64_t window_ms;   /* monotonic, as the next */
+	int64_t moved_ms;    /* when the last was answered */
 	struct timer recheck;
 	bool recheck_set;
 	struct maildir_batch *maildir; /* under way */
@@ -135,7 +135,7 @@ void delivery_decide(struct delivery *dl, uint32_t i,
 /* All that waits; it leaves the destination's lists. */
 void delivery_decide_waiting(struct delivery *dl, enum outcome_action action,
                              const struct smtp_status *status);
-/* The same: to be tried later, without an attempt counted. */
+/* The same, to be tried later; no attempt. */
 void delivery_postpone(struct delivery *dl, const struct smtp_status *why,
                        int64_t retry_after_ms);
 struct envelope *delivery_envelope(const struct delivery *dl);
@@ -159,9 +159,9 @@ bool destination_detour(struct destination *d, struct delivery *dl,
                         struct host *h, const struct smtp_status *why);
 /* What a session with h may take next, NULL: nothing. */
 struct delivery *destination_next(struct destination *d, const struct host *h);
-/* Gives what waits to sessions, begins sessions. */
+/* Gives what waits to sessions, begins sessions; the second begins nothing new:
+ * what waits goes back, idle sessions end. */
 void destination_pump(struct destination *d);
-/* Nothing new is begun: what waits goes back, idle sessions end. */
 void destination_drain(struct destination *d);
 /* Pumps again within delay_ms. */
 void destination_recheck(struct destination *d, int64_t delay_ms);
@@ -174,6 +174,7 @@ void destination_postpone(struct destination *d, const struct smtp_status *why,
  * comes back to its head. false: no room now. */
 bool destination_prepare(struct destination *d, struct delivery *dl,
                          enum render_form form);
+void destination_moved(struct destination *d); /* a delivery was answered */
 /* Milliseconds until half of what waits has left, by the pace of late. */
 int64_t destination_room_in_ms(struct destination *d);
 /* Told by sessions: it can take mail; it cannot (or lost some); its TLS is
@@ -194,7 +195,6 @@ struct host *host_ref(struct host *h);
 void host_unref(struct host **h);
 
 /* ---- deliverer.c ---------------------------------------------------- */
-
 void deliverer_update_idle(struct destination *d);
 
 #endif

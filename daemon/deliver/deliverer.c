@@ -12,6 +12,7 @@
 #include "store/envelope.h"
 
 #define BUCKETS_FIRST  64
+#define MOVES_MS       5000
 #define IDLE_MS        120000 /* what a destination has learnt is kept */
 #define SWEEP_MS       10000
 #define PAYLOAD_BUDGET (UINT64_C(16) << 20)
@@ -220,6 +221,15 @@ deliver_key(const char *route, const char *domain, char out[300])
 	return out;
 }
 
+static uint64_t
+room_at(const struct destination *d, const struct deliver_job *job)
+{
+	if (now_ms(d->deliverer) - d->moved_ms < MOVES_MS) {
+		return job->room;
+	}
+	return job->room > job->reserve ? job->room - job->reserve : 1;
+}
+
 void
 deliverer_submit(struct deliverer *dv, struct deliver_job *job)
 {
@@ -239,7 +249,7 @@ deliverer_submit(struct deliverer *dv, struct deliver_job *job)
 		find(dv, deliver_key(first->route, first->domain, key));
 	struct delivery *dl = delivery_new(d, job);
 	job->queued_ms = now_ms(dv);
-	if (job->room > 0 && d->waiting_n >= job->room) {
+	if (job->room > 0 && d->waiting_n >= room_at(d, job)) {
 		delivery_postpone(dl, &full, destination_room_in_ms(d));
 		return;
 	}

@@ -79,7 +79,6 @@ finish(struct delivery *dl)
 	struct deliverer *dv = d->deliverer;
 
 	destination_remove(d, dl);
-	d->finished_n++;
 	TAILQ_INSERT_TAIL(&dv->finished, dl, entry);
 	if (!dv->finishing) {
 		dv->finishing = true;
@@ -119,6 +118,7 @@ delivery_decide(struct delivery *dl, uint32_t i, enum outcome_action action,
 		smtp_client_facts(from, dl, r);
 	}
 	if (dl->open == 0) {
+		destination_moved(dl->destination);
 		finish(dl);
 	}
 }

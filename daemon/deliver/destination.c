@@ -294,6 +294,13 @@ destination_session_ready(struct destination *d, struct host *h)
 	d->allowed = d->allowed > limit / 2 ? limit : d->allowed * 2;
 }
 
+void
+destination_moved(struct destination *d)
+{
+	d->finished_n++;
+	d->moved_ms = now_ms(d);
+}
+
 int64_t
 destination_room_in_ms(struct destination *d)
 {
@@ -522,6 +529,7 @@ destination_new(struct deliverer *dv, const char *key, uint64_t hash)
 	}
 	d->allowed = 1;
 	d->window_ms = now_ms(d);
+	d->moved_ms = INT64_MIN / 2;
 	TAILQ_INIT(&d->waiting);
 	TAILQ_INIT(&d->detour);
 	TAILQ_INIT(&d->preparing);

@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "daemon/queue/queue_private.h"
 
+#define RESERVE_PART 4 /* a quarter of memory */
+
 struct handover { /* a job on its way to a reactor, then its owner */
 	struct task task;
 	struct queue *queue;
@@ -56,16 +58,18 @@ hash_text(const char *s)
 	return h ^ (h >> 32);
 }
 
-/* A destination may hold as much as is still free for all others: however many
- * of them stand still, a part of memory is left for those that move (rule 8).
- */
-static uint64_t
-room_for_one(const struct queue *q)
+/* A destination may hold as much as is still free for all others, and one that
+ * stands still leaves a reserve besides: however many of them there are, there
+ * is memory for those that move, and for the pager that brings their mail
+ * (rule 8). */
+static void
+set_room(const struct queue *q, struct deliver_job *job)
 {
 	uint64_t active =
 		atomic_load_explicit(&q->active, memory_order_relaxed);
 
-	return active < q->o.active_max ? q->o.active_max - active : 1;
+	job->room = active < q->o.active_max ? q->o.active_max - active : 1;
+	job->reserve = q->o.active_max / RESERVE_PART;
 }
 
 static struct handover *
@@ -89,7 +93,7 @@ handover_new(struct queue *q, struct envelope *env, uint32_t *positions,
 	h->job.env = envelope_ref(env);
 	h->job.positions = positions;
 	h->job.positions_n = n;
-	h->job.room = room_for_one(q);
+	set_room(q, &h->job);
 	h->job.done = on_done;
 	h->job.owner = h;
 	return h;

@@ -201,13 +201,13 @@ def test_a3_7_failed_sync(make_world, row):
                 assert send(waiting, w.ledger, ident, ["x@partner.test"],
                             text) == 451
                 assert "4.3.0" in waiting.last.text
-                unhealthy_names(w, "sync")
+                unhealthy_names(w, "sync|I/O error")
                 # The open session lives; a new one is told to go away.
                 assert waiting.cmd("NOOP").code == 250
                 with w.daemon.client(ehlo=False) as late:
                     assert late.banner.code == 421, late.banner
                 time.sleep(2.5)  # a try to heal, which fails too
-                unhealthy_names(w, "sync")
+                unhealthy_names(w, "sync|I/O error")
         wait_for(lambda: healthy(w), 10, "healed")
         assert send_one(w.daemon, w.ledger, f"after-{moments}") == 250
         moments += 1

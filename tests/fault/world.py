@@ -456,6 +456,7 @@ class World:
         while time.monotonic() < end and self.ledger.missing() and empty < 3:
             time.sleep(0.2)
             status = self.daemon.api_json("status")[1]
+            assert status is not None, self.daemon.text()[-2000:]
             empty = empty + 1 if status["queue"]["recipients"] == 0 else 0
 
     def take_stock(self):
