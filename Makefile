@@ -153,16 +153,19 @@ check: ## everything below in turn; what CI runs
 check-unit: $(UNIT) | deps-check ## unit tests; TESTS="buf err" picks
 	$(Q)tests/unit/run $(BUILD)/unit $(notdir $(UNIT))
 
-# PYTEST: further arguments, such as -k NAME.
+# PYTEST: further arguments, such as -k NAME. Most of a test is waiting: three
+# files at once (SYSTEM_JOBS=0: one after the other, in one process).
+SYSTEM_JOBS ?= 3
 check-system: all deps-check ## the programs against real peers
-	$(Q)$(call pytest,tests/system)
+	$(Q)$(call pytest,tests/system,-n $(SYSTEM_JOBS) --dist loadfile)
 
 # FAULT_QUICK=1: the selection that belongs to `check`.
-check-fault: all $(FAULT) $(MUTANTS) $(BUILD)/bench/queue_fill deps-check ## kill -9, power cut, full disk
+check-fault: all $(FAULT) $(MUTANTS) $(BUILD)/bench/queue_fill \
+	deps-check ## kill -9, power cut, full disk, evil peers
 	$(Q)FAULT_QUICK=$(FAULT_QUICK) $(call pytest,tests/fault)
 
 pytest = $(if $(wildcard $(1)/test_*.py),SORTIE_BUILD=$(abspath $(BUILD)) \
-	$(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST) $(1),\
+	$(PYTHON) -m pytest -q -rf -p no:cacheprovider $(2) $(PYTEST) $(1),\
 	echo "$(1): no tests")
 
 bench: all $(BENCH) deps-check ## speed and memory beside other MTAs

@@ -114,6 +114,11 @@ static const char *const statements[ST_COUNT] = {
 	[ST_RECIPIENT_ACTIVATE] = "UPDATE recipient SET next_attempt = NULL"
 				  " WHERE message = ?1 AND idx = ?2",
 	[ST_PROBE] = "UPDATE probe SET n = n + 1 WHERE id = 1",
+	[ST_EARLIER] = "UPDATE recipient SET next_attempt = max(?2,"
+		       " next_attempt - ?1)"
+		       " WHERE next_attempt > ?2 AND next_attempt < ?3",
+	[ST_OWED_EARLIER] = "UPDATE owed SET due = max(?2, due - ?1)"
+			    " WHERE due > ?2 AND due < ?3",
 	[ST_RESIDENTS] = "SELECT id, segment, start, length FROM message"
 			 " WHERE id > ?1 AND id <= ?2 ORDER BY id",
 	[ST_RECIPIENT_ACTIVE] =

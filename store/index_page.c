@@ -214,6 +214,24 @@ group(struct due *keys, size_t n, size_t *groups_r)
 	return firsts;
 }
 
+/* Rare, and not cheap: every row that has a time is written. */
+static enum index_result
+move_times(struct index *ix, int64_t earlier_ms)
+{
+	static const enum statement both[] = { ST_EARLIER, ST_OWED_EARLIER };
+	enum index_result r = INDEX_OK;
+
+	for (size_t i = 0; i < 2 && r == INDEX_OK; i++) {
+		sqlite3_stmt *st = ix->st[both[i]];
+
+		sqlite3_bind_int64(st, 1, earlier_ms);
+		sqlite3_bind_int64(st, 2, INDEX_AT_ONCE);
+		sqlite3_bind_int64(st, 3, INDEX_NEVER);
+		r = index_run(ix, both[i]);
+	}
+	return r;
+}
+
 enum index_result
 index_page(struct index *ix, struct store_op *op)
 {
@@ -229,7 +247,10 @@ index_page(struct index *ix, struct store_op *op)
 	if (op->id != 0) {
 		return index_owed_page(ix, op);
 	}
-	r = due_keys(ix, op->due_ms, op->limit, &keys, &n);
+	r = op->earlier_ms > 0 ? move_times(ix, op->earlier_ms) : INDEX_OK;
+	if (r == INDEX_OK) {
+		r = due_keys(ix, op->due_ms, op->limit, &keys, &n);
+	}
 	if (r == INDEX_OK && n > 0) {
 		firsts = group(keys, n, &groups);
 		op->page = mem_reallocarray(NULL, groups,

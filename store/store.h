@@ -125,6 +125,9 @@ struct store_op {
 	 * id given: that message's envelope with what it owes, due or not;
 	 * page_n is 0 when it owes nothing. */
 	int64_t due_ms;
+	/* All times are moved by so much first: the wall clock was set back.
+	 * Expiry goes by the time of receipt and stays. */
+	int64_t earlier_ms;
 	uint32_t limit;
 	struct envelope **page; /* malloc'ed, the caller frees it */
 	size_t page_n;

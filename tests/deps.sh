@@ -15,7 +15,7 @@ build)
 	nettle-dev'
 	;;
 check)
-	want='libcmocka-dev python3 python3-pytest python3-dnspython
+	want='libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-dnspython
 	python3-cryptography postfix swaks openssl strace procps iproute2
 	sqlite3 systemd curl mandoc
 	patch mount e2fsprogs xfsprogs'

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "daemon/queue/queue_private.h"
 
-#define TICK_MS    250
-#define PAGE_MAX   500
-#define RECHECK_MS 60000 /* looks by itself, should a hint ever be missed */
+#define TICK_MS       250
+#define PAGE_MAX      500
+#define RECHECK_MS    60000 /* looks by itself, should a hint ever be missed */
+#define CLOCK_STEP_MS 2000  /* less is adjustment, or the time of the look */
 
 void
 pager_hint(struct queue *q, int64_t due_ms)
@@ -36,7 +38,9 @@ on_page(struct task *t)
 	uint32_t recipients = 0;
 
 	q->paging = false;
-	if (op->result != STORE_OK) {
+	if (op->result == STORE_OK) {
+		q->earlier_ms -= op->earlier_ms;
+	} else {
 		pager_hint(q, clock_wall_ms() + 2000);
 		return;
 	}
@@ -86,9 +90,31 @@ look(struct queue *q)
 		.done = on_paged,
 		.owner = q,
 		.due_ms = now,
+		.earlier_ms = q->earlier_ms,
 		.limit = PAGE_MAX,
 	};
 	store_submit(q->o.store, &q->page_op);
+}
+
+/*
+ * Times of attempts are wall clock times, for a restart. When that clock is
+ * set back they would stand still for as long (A3.27): they go back with it.
+ * Set forward, they are due a little early, once.
+ */
+static void
+watch_clock(struct queue *q)
+{
+	int64_t now = clock_wall_ms();
+	int64_t offset = now - clock_mono_ms();
+
+	if (offset < q->clock_ms - CLOCK_STEP_MS) {
+		q->earlier_ms += q->clock_ms - offset;
+		atomic_store(&q->next_due_ms, 0);
+		log_event(LOG_LEVEL_WARN, "clock_set_back",
+		          "by %lld ms; attempts are planned anew",
+		          (long long)(q->clock_ms - offset));
+	}
+	q->clock_ms = offset;
 }
 
 static void
@@ -96,6 +122,7 @@ on_tick(void *arg)
 {
 	struct queue *q = arg;
 
+	watch_clock(q);
 	look(q);
 	if (!atomic_load(&q->stopping)) {
 		timer_set(&q->tick, TICK_MS);
@@ -105,6 +132,7 @@ on_tick(void *arg)
 void
 queue_start(struct queue *q)
 {
+	q->clock_ms = clock_wall_ms() - clock_mono_ms();
 	timer_init(&q->tick, q->o.reactors[0], on_tick, q);
 	timer_set(&q->tick, 0);
 }

@@ -36,6 +36,8 @@ struct queue {
 	struct owed_turns turns;
 	/* The pager; first reactor's thread. */
 	struct timer tick;
+	int64_t clock_ms;   /* wall less monotonic, at the last tick */
+	int64_t earlier_ms; /* the clock went back: stored times must too */
 	bool paging;
 	struct store_op page_op;
 	struct task page_task;

@@ -28,7 +28,10 @@ from cryptography.x509.oid import NameOID
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SORTIE_BUILD", ROOT / "build"))
-PORTS = range(33000, 34000)
+# Below those that the kernel gives to clients; each process of a parallel run
+# has its own.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+PORTS = range(21000 + 1000 * (_WORKER % 8), 22000 + 1000 * (_WORKER % 8))
 _next_port = [random.randrange(len(PORTS))]
 
 
