@@ -23,7 +23,7 @@
 #define HOST_DOWN_MS           INT64_C(60000)
 #define HOST_DOUBLINGS         5
 #define CLEAR_TEXT_MS          600000 /* how long broken TLS is remembered */
-#define PREPARING_MAX          4
+#define PREPARING_MAX          64 /* at once; the budget bounds octets */
 #define NO_ROOM_RECHECK_MS     20
 
 static const struct smtp_status shutting_down = {

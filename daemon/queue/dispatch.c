@@ -10,7 +10,8 @@
 #include "base/mem.h"
 #include "daemon/queue/queue_private.h"
 
-#define RESERVE_PART 4 /* a quarter of memory */
+#define RESERVE_PART 4    /* a quarter of memory */
+#define ROOM_MAX     2000 /* more than any pace needs; contents take room too */
 
 struct handover { /* a job on its way to a reactor, then its owner */
 	struct task task;
@@ -69,6 +70,9 @@ set_room(const struct queue *q, struct deliver_job *job)
 		atomic_load_explicit(&q->active, memory_order_relaxed);
 
 	job->room = active < q->o.active_max ? q->o.active_max - active : 1;
+	if (job->room > ROOM_MAX) {
+		job->room = ROOM_MAX;
+	}
 	job->reserve = q->o.active_max / RESERVE_PART;
 }
 

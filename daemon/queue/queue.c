@@ -130,8 +130,10 @@ on_answer(struct task *t)
 	atomic_fetch_add_explicit(&q->counters.accepted, 1,
 	                          memory_order_relaxed);
 	s->done(s); /* s is the session's again */
+	/* The other half is for sessions: what finds no memory there must be
+	 * synced in a file of its own. */
 	if (atomic_load_explicit(&q->hot, memory_order_relaxed) >
-	    q->o.hot_max) {
+	    q->o.hot_max / 2) {
 		drop_hot(env);
 	}
 	if (active) {
