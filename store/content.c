@@ -541,7 +541,7 @@ content_read(struct content *c, uint64_t id, const struct content_ref *ref,
 	struct content_cursor at = { .offset = offset };
 	struct iovec to = { .iov_base = out, .iov_len = len };
 	char name[NAME_MAX_LEN];
-	uint32_t crc;
+	uint32_t crc = 0;
 
 	if (read_at(c, id, ref, &at, &to, &crc, e) == -1) {
 		return -1;
@@ -560,7 +560,7 @@ content_read_next(struct content *c, uint64_t id, const struct content_ref *ref,
 {
 	struct iovec to = { .iov_base = out, .iov_len = len };
 	char name[NAME_MAX_LEN];
-	uint32_t crc;
+	uint32_t crc = 0;
 
 	if (read_at(c, id, ref, at, &to, &crc, e) == -1) {
 		return -1;

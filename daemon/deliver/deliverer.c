@@ -214,9 +214,9 @@ const char *
 deliver_key(const char *route, const char *domain, char out[300])
 {
 	if (route == NULL) {
-		snprintf(out, 300, "%s", domain);
+		(void)snprintf(out, 300, "%s", domain);
 	} else {
-		snprintf(out, 300, "route:%s", route);
+		(void)snprintf(out, 300, "route:%s", route);
 	}
 	return out;
 }

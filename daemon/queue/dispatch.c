@@ -150,9 +150,9 @@ dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
 		}
 		positions = mem_alloc((n - i) * sizeof(*positions));
 		for (uint32_t k = i; k < n; k++) {
-			if (k == i ||
-			    (!taken[k] && same_hop(&env->recipients[i],
-			                           &env->recipients[k]))) {
+			if (k == i || (taken != NULL && !taken[k] &&
+			               same_hop(&env->recipients[i],
+			                        &env->recipients[k]))) {
 				positions[found++] = k;
 				if (taken != NULL) {
 					taken[k] = true;

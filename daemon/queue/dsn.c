@@ -233,16 +233,16 @@ put_header(const struct dsn_input *in, const char *boundary,
 	dsn_clean(in->hostname, strlen(in->hostname), false, host);
 	clock_rfc5322(in->now_ms, date);
 	dsn_put_field(w, "Date", date);
-	snprintf(line, sizeof(line), "Mail Delivery System <MAILER-DAEMON@%s>",
-	         host);
+	(void)snprintf(line, sizeof(line),
+	               "Mail Delivery System <MAILER-DAEMON@%s>", host);
 	dsn_put_field(w, "From", line);
 	/* Never folded: it was parsed and is short. */
-	snprintf(line, sizeof(line), "To: <%.*s>\r\n", ADDRESS_MAX + 64,
-	         dsn_clean_address(in->sender, true, clean));
+	(void)snprintf(line, sizeof(line), "To: <%.*s>\r\n", ADDRESS_MAX + 64,
+	               dsn_clean_address(in->sender, true, clean));
 	dsn_put(w, line);
 	dsn_put_field(w, "Subject", subject(in));
 	id_format(in->report_id, id);
-	snprintf(line, sizeof(line), "<%s@%s>", id, host);
+	(void)snprintf(line, sizeof(line), "<%s@%s>", id, host);
 	dsn_put_field(w, "Message-ID", line);
 	put_reference(in, w);
 	dsn_put(w, "Auto-Submitted: auto-replied\r\n"
@@ -265,8 +265,9 @@ choose_boundary(const struct report_parts *p, char out[BOUNDARY_MAX])
 		uint64_t r[2];
 
 		id_random(r, sizeof(r));
-		snprintf(out, BOUNDARY_MAX, "=_dsn_%016llx%016llx",
-		         (unsigned long long)r[0], (unsigned long long)r[1]);
+		(void)snprintf(out, BOUNDARY_MAX, "=_dsn_%016llx%016llx",
+		               (unsigned long long)r[0],
+		               (unsigned long long)r[1]);
 		found = false;
 		for (unsigned i = 0; i < p->n; i++) {
 			const struct buf *b = &p->part[i].body;

@@ -71,7 +71,7 @@ struct dsn_input {
 
 /* Appends the report; -1 when out's maximum is reached: DSN_SIZE_MAX is
  * enough. */
-int dsn_build(const struct dsn_input *in, struct buf *out)
+int dsn_build(const struct dsn_input *given, struct buf *out)
 	__attribute__((warn_unused_result));
 
 /* Octets for n recipients and so much content; quoted-printable at worst. */

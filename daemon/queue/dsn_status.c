@@ -55,7 +55,7 @@ put_typed(struct dsn_writer *w, const char *name, const char *type,
 	char line[DSN_CLEAN_MAX * 2];
 
 	dsn_clean(value, strlen(value), utf8, clean);
-	snprintf(line, sizeof(line), "%s; %s", type, clean);
+	(void)snprintf(line, sizeof(line), "%s; %s", type, clean);
 	dsn_put_field(w, name, line);
 }
 
@@ -98,7 +98,7 @@ put_original(struct dsn_writer *w, const char *orcpt, bool utf8)
 		dsn_decode_unitext(value, decoded, sizeof(decoded));
 	} else {
 		/* In seven bits the escapes are the address. */
-		snprintf(decoded, sizeof(decoded), "%s", value);
+		(void)snprintf(decoded, sizeof(decoded), "%s", value);
 	}
 	put_address(w, "Original-Recipient", type, decoded, utf8);
 }

@@ -172,15 +172,16 @@ put_why(const struct dsn_input *in, const struct dsn_recipient *r,
 		return;
 	}
 	if (r->diagnostic == NULL) {
-		snprintf(line, sizeof(line), "%s",
-		         r->action == DSN_FAILED ? "The reason:"
-		                                 : "What stands against it:");
+		(void)snprintf(line, sizeof(line), "%s",
+		               r->action == DSN_FAILED
+		                       ? "The reason:"
+		                       : "What stands against it:");
 	} else {
-		snprintf(line, sizeof(line), "%s answered:",
-		         r->remote == NULL
-		                 ? "The other side"
-		                 : dsn_clean(r->remote, strlen(r->remote),
-		                             false, clean));
+		(void)snprintf(line, sizeof(line), "%s answered:",
+		               r->remote == NULL
+		                       ? "The other side"
+		                       : dsn_clean(r->remote, strlen(r->remote),
+		                                   false, clean));
 	}
 	dsn_put_wrapped(w, 4, line);
 	dsn_put_wrapped(w, 6, dsn_clean(words, strlen(words), false, clean));
@@ -239,7 +240,7 @@ dsn_text(const struct dsn_input *in, struct dsn_writer *w)
 		put_section(in, sections[i], w);
 	}
 	id_format(in->id, id);
-	snprintf(
+	(void)snprintf(
 		line, sizeof(line),
 		"The gateway knows your message as %s: the administrator finds "
 		"it by that.",

@@ -34,7 +34,7 @@ queue_new(const struct queue_options *o)
 	if (q->o.hot_max == 0) {
 		q->o.hot_max = HOT_MAX;
 	}
-	q->deliverers = mem_alloc(o->reactors_n * sizeof(*q->deliverers));
+	q->deliverers = mem_alloc(o->reactors_n * sizeof(struct deliverer *));
 	atomic_init(&q->next_due_ms, 0);
 	return q;
 }

@@ -12,9 +12,9 @@
 void
 record_reply(const struct smtp_status *s, char out[RECORD_REPLY_MAX])
 {
-	snprintf(out, RECORD_REPLY_MAX, "%u%s%s %.300s (%s)", (unsigned)s->code,
-	         s->enhanced[0] != '\0' ? " " : "", s->enhanced, s->text,
-	         smtp_stage_phrase(s->stage));
+	(void)snprintf(out, RECORD_REPLY_MAX, "%u%s%s %.300s (%s)",
+	               (unsigned)s->code, s->enhanced[0] != '\0' ? " " : "",
+	               s->enhanced, s->text, smtp_stage_phrase(s->stage));
 }
 
 void

@@ -23,8 +23,8 @@
 #define CHECK(condition)                                                       \
 	do {                                                                   \
 		if (!(condition)) {                                            \
-			fprintf(stderr, "line %d: %s\n", __LINE__,             \
-			        #condition);                                   \
+			(void)fprintf(stderr, "line %d: %s\n", __LINE__,       \
+			              #condition);                             \
 			abort();                                               \
 		}                                                              \
 	} while (0)

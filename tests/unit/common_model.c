@@ -308,9 +308,8 @@ admission(const struct model *m, const struct rcpt_row *r)
 		if (m->foreign && r->domain == TO_OUTSIDE) {
 			return "451";
 		}
-	} else if (m->client == MODEL_NEEDS_AUTH && ours) {
-		return "451";
-	} else if (r->domain == TO_OUTSIDE) {
+	} else if ((m->client == MODEL_NEEDS_AUTH && ours) ||
+	           r->domain == TO_OUTSIDE) {
 		return "451";
 	} else if (ours) {
 		return "550"; /* anti-spoofing */

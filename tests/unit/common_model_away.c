@@ -47,8 +47,8 @@
 #define NEED(condition)                                                        \
 	do {                                                                   \
 		if (!(condition)) {                                            \
-			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__,    \
-			        __LINE__, #condition, errno);                  \
+			(void)fprintf(stderr, "%s:%d: %s (errno %d)\n",        \
+			              __FILE__, __LINE__, #condition, errno);  \
 			abort();                                               \
 		}                                                              \
 	} while (0)

@@ -46,8 +46,8 @@ static int
 socket_of(unsigned number)
 {
 	for (int fd = 3; fd < 1024; fd++) {
-		struct sockaddr_in here;
-		struct sockaddr_in there;
+		struct sockaddr_in here = { 0 };
+		struct sockaddr_in there = { 0 };
 		socklen_t len = sizeof(here);
 
 		if (getsockname(fd, (struct sockaddr *)&here, &len) == -1 ||
@@ -347,7 +347,7 @@ test_connect(void **state)
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	int fd = -1;
 	for (int i = 3; i < 1024 && fd == -1; i++) {
-		struct sockaddr_in here;
+		struct sockaddr_in here = { 0 };
 		socklen_t len = sizeof(here);
 
 		if (getsockname(i, (struct sockaddr *)&here, &len) == 0 &&

@@ -12,9 +12,11 @@
 
 /* The queue's own way to the deliverer, toward the double below: another part
  * of the tests may link the real one. */
+/* NOLINTBEGIN(readability-identifier-naming, bugprone-suspicious-include) */
 #define deliver_key      double_key
 #define deliverer_submit double_submit
 #include "daemon/queue/dispatch.c"
+/* NOLINTEND(readability-identifier-naming, bugprone-suspicious-include) */
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -63,7 +65,7 @@ struct ending {
 const char *
 double_key(const char *route, const char *domain, char out[300])
 {
-	snprintf(out, 300, "%s", route != NULL ? route : domain);
+	(void)snprintf(out, 300, "%s", route != NULL ? route : domain);
 	return out;
 }
 
@@ -85,7 +87,7 @@ end_one(const char *domain, struct deliver_result *r)
 		r->action = OUTCOME_BOUNCE;
 	}
 	r->attempted = true;
-	snprintf(r->host, sizeof(r->host), "mx.test");
+	(void)snprintf(r->host, sizeof(r->host), "mx.test");
 }
 
 static void
@@ -662,7 +664,7 @@ test_status(void **state)
 		struct deliver_result res = { 0 };
 		const struct owed *o;
 
-		snprintf(res.host, sizeof(res.host), "mx.bad.test");
+		(void)snprintf(res.host, sizeof(res.host), "mx.bad.test");
 		smtp_status_set(&res.status, STATUS_REPLY, STAGE_RCPT,
 		                rows[i].code, rows[i].enhanced, "text");
 		o = report_add(r, &res, rows[i].action);

@@ -32,7 +32,7 @@ expect(const char *begin)
 {
 	size_t len;
 	const char *data = stage_output(&len);
-	const char *lf = data;
+	const char *lf;
 
 	for (;;) {
 		lf = memchr(data, '\n', len);

@@ -69,21 +69,21 @@ show(const struct run *r, const char *who, const char *data, size_t len)
 	if (!r->talk) {
 		return;
 	}
-	fprintf(stderr, "%s ", who);
+	(void)fprintf(stderr, "%s ", who);
 	for (size_t i = 0; i < len && i < SHOWN_MAX; i++) {
 		unsigned char c = (unsigned char)data[i];
 
 		if (c == '\r') {
-			fputs("\\r", stderr);
+			(void)fputs("\\r", stderr);
 		} else if (c == '\n') {
-			fputs("\\n", stderr);
+			(void)fputs("\\n", stderr);
 		} else if (c >= 0x20 && c < 0x7f) {
-			fputc(c, stderr);
+			(void)fputc(c, stderr);
 		} else {
-			fprintf(stderr, "\\x%02x", c);
+			(void)fprintf(stderr, "\\x%02x", c);
 		}
 	}
-	fprintf(stderr, "%s\n", len > SHOWN_MAX ? "..." : "");
+	(void)fprintf(stderr, "%s\n", len > SHOWN_MAX ? "..." : "");
 }
 
 static void fail_run(struct run *r, const char *fmt, ...)
@@ -102,7 +102,7 @@ fail_run(struct run *r, const char *fmt, ...)
 	(void)vsnprintf(r->reason, sizeof(r->reason), fmt, ap);
 	va_end(ap);
 	if (r->talk) {
-		fprintf(stderr, "!! %s\n", r->reason);
+		(void)fprintf(stderr, "!! %s\n", r->reason);
 	}
 }
 
