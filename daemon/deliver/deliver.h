@@ -49,10 +49,10 @@ struct deliver_job {
 	             const struct deliver_result *results);
 	void *owner;
 	/* The most deliveries that may wait at the destination already; with
-	 * more the job comes back unattempted. A destination that moved
-	 * nothing lately is held to room less reserve. 0: no bound. */
+	 * more the job comes back unattempted. 0: no bound. room_still holds
+	 * for a destination that moved nothing lately. */
 	uint64_t room;
-	uint64_t reserve;
+	uint64_t room_still;
 	struct deliver_job *next; /* private to whoever holds the job */
 	int64_t queued_ms;        /* monotonic; private */
 	/* TLS and peer of the last transaction; for log and tracking. */

@@ -224,10 +224,9 @@ deliver_key(const char *route, const char *domain, char out[300])
 static uint64_t
 room_at(const struct destination *d, const struct deliver_job *job)
 {
-	if (now_ms(d->deliverer) - d->moved_ms < MOVES_MS) {
-		return job->room;
-	}
-	return job->room > job->reserve ? job->room - job->reserve : 1;
+	bool moves = now_ms(d->deliverer) - d->moved_ms < MOVES_MS;
+
+	return moves ? job->room : job->room_still;
 }
 
 void

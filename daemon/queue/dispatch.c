@@ -63,17 +63,23 @@ hash_text(const char *s)
  * stands still leaves a reserve besides: however many of them there are, there
  * is memory for those that move, and for the pager that brings their mail
  * (rule 8). */
+static uint64_t
+clamp_room(uint64_t limit, uint64_t active)
+{
+	uint64_t room = active < limit ? limit - active : 1;
+
+	return room < ROOM_MAX ? room : ROOM_MAX;
+}
+
 static void
 set_room(const struct queue *q, struct deliver_job *job)
 {
+	uint64_t max = q->o.active_max;
 	uint64_t active =
 		atomic_load_explicit(&q->active, memory_order_relaxed);
 
-	job->room = active < q->o.active_max ? q->o.active_max - active : 1;
-	if (job->room > ROOM_MAX) {
-		job->room = ROOM_MAX;
-	}
-	job->reserve = q->o.active_max / RESERVE_PART;
+	job->room = clamp_room(max, active);
+	job->room_still = clamp_room(max - max / RESERVE_PART, active);
 }
 
 static struct handover *

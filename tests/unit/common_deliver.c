@@ -313,6 +313,7 @@ submit(void *arg)
 			job->positions[i] = i;
 		}
 		job->room = world.room;
+		job->room_still = world.room;
 		job->done = on_done;
 		job->owner = b->jobs[k];
 		deliverer_submit(world.deliverer, job);
