@@ -19,11 +19,12 @@
 #define GROW_PAUSE_MS          10000 /* after a further session failed */
 #define BACKOFF_MAX_MS         INT64_C(1800000)
 #define ROOM_WINDOW_MS         500
+#define ROOM_FIRST_MS          INT64_C(2000)
 #define ROOM_MAX_MS            INT64_C(30000)
 #define HOST_DOWN_MS           INT64_C(60000)
 #define HOST_DOUBLINGS         5
 #define CLEAR_TEXT_MS          600000 /* how long broken TLS is remembered */
-#define PREPARING_MAX          64 /* at once; the budget bounds octets */
+#define PREPARING_MAX          64     /* at once; the budget bounds octets */
 #define NO_ROOM_RECHECK_MS     20
 
 static const struct smtp_status shutting_down = {
@@ -312,8 +313,8 @@ destination_room_in_ms(struct destination *d)
 		d->finished_n = 0;
 		d->window_ms = now;
 	}
-	if (d->rate == 0) {
-		return ROOM_MAX_MS;
+	if (d->rate == 0) { /* nothing moves, or nothing is known yet */
+		return took < ROOM_WINDOW_MS ? ROOM_FIRST_MS : ROOM_MAX_MS;
 	}
 	uint64_t ms = d->waiting_n * 500 / d->rate;
 	return ms < ROOM_MAX_MS ? (int64_t)ms : ROOM_MAX_MS;

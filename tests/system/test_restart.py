@@ -20,6 +20,10 @@ def load(g, prefix, sent, got, stop):
     """Mail without end; got: the queue id of each mark that had its 250."""
     n = 0
     while not stop.is_set():
+        # a scripted sink is slower than the gateway
+        if len(got) > len(g.sink.messages) + 500:
+            time.sleep(0.02)
+            continue
         try:
             with g.client(timeout=5) as c:
                 for _ in range(20):

@@ -2,6 +2,7 @@
 opportunistic TLS (C35, C37, C46, C49, C61, B07, B08)."""
 
 import re
+import socket
 import time
 
 import pytest
@@ -163,6 +164,7 @@ class BrokenTls:
         self.answer = answer
 
     def wrap_socket(self, sock, **_):
+        sock.recv(1, socket.MSG_PEEK)  # not in one segment with the 220
         sock.sendall(self.answer)
         raise EOFError
 

@@ -37,8 +37,13 @@ test_no_room(void **state)
 	assert_int_equal(r->action, OUTCOME_RETRY);
 	assert_false(r->attempted);
 	assert_int_equal(r->status.code, 451);
-	/* Nothing leaves: no sooner than the longest wait. */
-	assert_int_equal(r->retry_after_ms, 30000);
+	assert_int_equal(r->retry_after_ms, 2000);
+	/* Nothing leaves for longer: the longest wait. */
+	usleep(600000);
+	struct world_job *late = send_small();
+	world_wait(late);
+	assert_int_equal(late->results[0].retry_after_ms, 30000);
+	world_job_free(&late);
 	assert_false(world_is_done(jobs[0], 0));
 	assert_false(world_is_done(jobs[1], 0));
 	world_set_room(0);
