@@ -11,7 +11,7 @@
 #include "daemon/queue/queue_private.h"
 
 #define RESERVE_PART 4    /* a quarter of memory */
-#define ROOM_MAX     4000 /* bounds memory; contents have a bound of their own */
+#define ROOM_MAX     4000 /* contents have a bound of their own */
 
 struct handover { /* a job on its way to a reactor, then its owner */
 	struct task task;
