@@ -301,7 +301,8 @@ silence_and_forgery_time_out(void **state)
 		assert_true(a.ms < 1500);
 		if (i == 0) {
 			assert_int_equal(a.answer.status, DNS_TIMEOUT);
-			assert_true(a.ms >= 399);
+			/* The loop measures from the start of its round. */
+			assert_true(a.ms >= 380);
 			assert_string_equal(a.answer.text,
 			                    "no answer in time for "
 			                    "silent.example.net (A)");
