@@ -303,7 +303,7 @@ flush(struct io *io)
 		}
 		return;
 	}
-	io_want_write(io, io->out_len > 0);
+	io_want_write(io, io->out_len > 0 || io->read_blocked);
 	if (io->out_len > 0) {
 		return;
 	}
@@ -331,6 +331,9 @@ on_write_event(evutil_socket_t fd, short what, void *arg)
 	} else if (io->state == IO_STATE_HANDSHAKE) {
 		io_handshake(io);
 	} else {
+		if (io->read_blocked) {
+			io_unblock_read(io);
+		}
 		flush(io);
 	}
 }

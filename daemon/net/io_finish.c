@@ -30,6 +30,7 @@ io_finish(struct io **iop, int linger_ms)
 	}
 	io->finishing = true;
 	io->paused = false;
+	io->read_blocked = false;
 	io->linger = linger_ms > 0 && !io->eof;
 	io_deadline(io, linger_ms > 0 ? linger_ms : FINISH_MS);
 	io_defer(io);

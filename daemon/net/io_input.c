@@ -73,6 +73,24 @@ offer_fresh(struct io *io, const char *data, size_t len)
 	}
 }
 
+/* A peer that asks for answers and does not read them gets no read event, or
+ * its next octets would keep the reactor turning in vain. */
+static void
+block_read(struct io *io)
+{
+	io->read_blocked = true;
+	io_want_read(io, false);
+	io_want_write(io, true);
+}
+
+void
+io_unblock_read(struct io *io)
+{
+	io->read_blocked = false;
+	io->reoffer = true; /* OpenSSL may hold more than the socket does */
+	io_defer(io);
+}
+
 static ssize_t
 read_tls(struct io *io, char *into, size_t room)
 {
@@ -89,7 +107,11 @@ read_tls(struct io *io, char *into, size_t room)
 			continue;
 		}
 		why = SSL_get_error(io->ssl, r);
-		if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+		if (why == SSL_ERROR_WANT_READ) {
+			break;
+		}
+		if (why == SSL_ERROR_WANT_WRITE) {
+			block_read(io);
 			break;
 		}
 		if (why == SSL_ERROR_ZERO_RETURN) {
@@ -244,6 +266,7 @@ io_handshake(struct io *io)
 		return;
 	}
 	if (why == SSL_ERROR_WANT_WRITE) {
+		io_want_read(io, false);
 		io_want_write(io, true);
 		return;
 	}

@@ -58,6 +58,8 @@ struct io {
 	bool deferred; /* in the reactor's deferred list */
 	bool reoffer;  /* io_resume asked for it */
 	bool eof;      /* seen, told when the input before it was offered */
+	/* TLS must write (an answered KeyUpdate) before it reads on. */
+	bool read_blocked;
 	bool error_told;
 	int64_t deadline_ms;
 	struct event read_event;
@@ -88,6 +90,8 @@ void io_read_rest(struct io *io);
 void io_offer_kept(struct io *io);
 void io_handshake(struct io *io);
 void io_begin_handshake(struct io *io);
+/* Output has room again: goes on with reading that waited for it. */
+void io_unblock_read(struct io *io);
 
 /* io_finish.c */
 void io_finish_drained(struct io *io);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -397,18 +398,26 @@ test_left_at_error(void **state)
 
 /* ---- the same through TLS -------------------------------------------- */
 
-static void *
-tls_peer_main(void *arg)
+static SSL_CTX *
+server_ctx(void)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	char path[COMMON_CONF_PATH_MAX + 20];
-	char room[100];
 
-	(void)arg;
 	(void)snprintf(path, sizeof(path), "%s/gw.pem", common_conf_dir);
 	SSL_CTX_use_certificate_chain_file(ctx, path);
 	(void)snprintf(path, sizeof(path), "%s/gw.key", common_conf_dir);
 	SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM);
+	return ctx;
+}
+
+static void *
+tls_peer_main(void *arg)
+{
+	SSL_CTX *ctx = server_ctx();
+	char room[100];
+
+	(void)arg;
 	SSL *ssl = SSL_new(ctx);
 	SSL_set_fd(ssl, scene.peer);
 	/* A failure shows in what we are told. */
@@ -469,6 +478,147 @@ test_last_words_tls(void **state)
 	assert_int_equal(scene.left, 6);
 	end();
 	SSL_CTX_free(client_ctx);
+}
+
+/* ---- a peer that asks for new keys and reads no answer (B18) ----------- */
+
+#define ASK_MS  500
+#define BUSY_MS 120
+
+/* Through memory: else its own unsent question would keep it from reading. */
+static SSL *asker;
+static int64_t since_ms;
+static int64_t cpu_ms; /* of the reactor's thread, from since_ms on */
+
+static int64_t
+thread_cpu_ms(void)
+{
+	struct timespec ts;
+
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts), 0);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* What the socket takes of the asker's output; true when it took all. */
+static bool
+asker_sends(void)
+{
+	BIO *out = SSL_get_wbio(asker);
+	char room[2048];
+	char *p;
+	long len = BIO_get_mem_data(out, &p);
+
+	while (len > 0) {
+		ssize_t n = send(scene.peer, p,
+		                 len < (long)sizeof(room) ? (size_t)len
+		                                          : sizeof(room),
+		                 MSG_DONTWAIT);
+		if (n <= 0) {
+			return false;
+		}
+		assert_int_equal(BIO_read(out, room, (int)n), n);
+		len = BIO_get_mem_data(out, &p);
+	}
+	return true;
+}
+
+static void
+asker_reads(void)
+{
+	char room[2048];
+	ssize_t n = recv(scene.peer, room, sizeof(room), MSG_DONTWAIT);
+
+	while (n > 0) {
+		assert_int_equal(BIO_write(SSL_get_rbio(asker), room, (int)n),
+		                 n);
+		n = recv(scene.peer, room, sizeof(room), MSG_DONTWAIT);
+	}
+	assert_int_equal(SSL_read(asker, room, sizeof(room)), -1);
+	assert_int_equal(SSL_get_error(asker, -1), SSL_ERROR_WANT_READ);
+}
+
+static void
+make_small(int fd)
+{
+	static const int small = 4096;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+}
+
+static bool
+asker_comes(void)
+{
+	static const int on = 1;
+	SSL_CTX *ctx = server_ctx();
+
+	make_small(io_fd(scene.io));
+	make_small(scene.peer);
+	(void)setsockopt(io_fd(scene.io), IPPROTO_TCP, TCP_NODELAY, &on,
+	                 sizeof(on));
+	io_start_tls(scene.io, SSL_new(ctx), true);
+	SSL_CTX_free(ctx);
+	ctx = SSL_CTX_new(TLS_client_method());
+	asker = SSL_new(ctx);
+	SSL_CTX_free(ctx);
+	SSL_set_bio(asker, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_connect_state(asker);
+	return true;
+}
+
+static bool
+asker_shakes_hands(void)
+{
+	asker_reads();
+	return asker_sends() && told("tls");
+}
+
+/* For ASK_MS from when nobody takes the questions any more, then a word. */
+static bool
+asker_asks(void)
+{
+	while (asker_sends()) {
+		for (int i = 0; i < 100; i++) {
+			assert_int_equal(
+				SSL_key_update(asker, SSL_KEY_UPDATE_REQUESTED),
+				1);
+			assert_int_equal(SSL_do_handshake(asker), 1);
+		}
+	}
+	if (since_ms == 0) {
+		since_ms = clock_mono_ms();
+		cpu_ms = thread_cpu_ms();
+	}
+	if (clock_mono_ms() - since_ms < ASK_MS) {
+		return false;
+	}
+	cpu_ms = thread_cpu_ms() - cpu_ms;
+	return SSL_write(asker, "NOOP\r\n", 6) == 6;
+}
+
+static bool
+asker_goes_on(void)
+{
+	asker_reads();
+	(void)asker_sends();
+	return told("input");
+}
+
+static void
+test_unread_answers(void **state)
+{
+	static const step_fn steps[] = { asker_comes, asker_shakes_hands,
+		                         asker_asks, asker_goes_on, NULL };
+
+	(void)state;
+	begin(true);
+	since_ms = 0;
+	run(steps);
+	print_message("%d ms of CPU in %d ms\n", (int)cpu_ms, ASK_MS);
+	assert_in_range(cpu_ms, 0, BUSY_MS);
+	assert_string_equal(scene.input, "NOOP\r\n");
+	SSL_free(asker);
+	end();
 }
 
 /* ---- the peer's side has ended --------------------------------------- */
@@ -620,6 +770,7 @@ main(void)
 		cmocka_unit_test(test_last_words_midway),
 		cmocka_unit_test(test_left_at_error),
 		cmocka_unit_test(test_last_words_tls),
+		cmocka_unit_test(test_unread_answers),
 		cmocka_unit_test(test_output_after_eof),
 		cmocka_unit_test(test_deadline_after_eof),
 		cmocka_unit_test(test_error_after_eof),
