@@ -50,7 +50,9 @@ UNIT_SRC   := $(filter tests/unit/test_%,$(call c_in,tests/unit))
 BENCH_SRC  := $(filter-out tests/bench/common_%,$(call c_in,tests/bench))
 FUZZ_SRC   := $(filter tests/fuzz/fuzz_%,$(call c_in,tests/fuzz))
 FAULT_SRC  := $(call c_in,tests/fault)
-UNIT_COMMON  := $(filter tests/unit/common_%,$(call c_in,tests/unit))
+UNIT_MODEL   := $(filter tests/unit/common_model%,$(call c_in,tests/unit))
+UNIT_COMMON  := $(filter-out $(UNIT_MODEL),\
+	$(filter tests/unit/common_%,$(call c_in,tests/unit)))
 BENCH_COMMON := $(filter tests/bench/common_%,$(call c_in,tests/bench))
 FUZZ_COMMON  := $(filter tests/fuzz/common_%,$(call c_in,tests/fuzz))
 
@@ -177,11 +179,11 @@ soak: all $(BENCH) deps-check ## five minutes of load, memory flat
 bench-build: $(BENCH)
 
 asan: ## programs and unit tests under ASan and UBSan
-	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-asan CC=$(CLANG) \
+	$(Q)UNIT_SECONDS=600 $(MAKE) --no-print-directory BUILD=$(BUILD)-asan CC=$(CLANG) \
 		SANITIZE=address,undefined all check-unit
 
 tsan: ## programs and unit tests under ThreadSanitizer
-	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan CC=$(CLANG) \
+	$(Q)UNIT_SECONDS=600 $(MAKE) --no-print-directory BUILD=$(BUILD)-tsan CC=$(CLANG) \
 		SANITIZE=thread all check-unit
 
 fuzz: fuzz-build ## every fuzz target for FUZZ_SECONDS each
@@ -270,6 +272,7 @@ $(foreach f,$(DAEMON_FOLDERS) $(LIB_FOLDERS),$(if $(call c_in,$(f)),\
 common = $(if $(2),$(eval $(call archive_rule,$(BUILD)/lib/tests-$(1),$(2)))\
 	$(BUILD)/lib/tests-$(1).a)
 UNIT_LIBS  := $(call common,unit,$(UNIT_COMMON))
+MODEL_LIBS := $(call common,model,$(UNIT_MODEL))
 BENCH_LIBS := $(call common,bench,$(BENCH_COMMON))
 FUZZ_LIBS  := $(call common,fuzz,$(FUZZ_COMMON))
 
@@ -300,6 +303,12 @@ $(FUZZ): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o \
 		$(FUZZ_LIBS) $(UNIT_LIBS) $(ALL_LIBS)
 	$(say) LD $@
 	$(Q)$(call LINK,$(filter %.o,$^),$(filter %.a,$^),-fsanitize=fuzzer)
+
+# The models stand in for functions of the C library (connect, clock_gettime):
+# no program has them that did not ask for them.
+MODEL_USERS := $(basename $(notdir $(shell grep -lF '"tests/unit/common_model' \
+	$(UNIT_SRC) $(FUZZ_SRC) /dev/null)))
+$(filter $(addprefix %/,$(MODEL_USERS)),$(UNIT) $(FUZZ)): $(MODEL_LIBS)
 
 # Libraries to preload into the daemon, so that system calls can fail.
 $(FAULT): $(BUILD)/fault/%.so: tests/fault/%.c $(BUILD)/flags

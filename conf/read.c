@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -398,6 +399,30 @@ scan_file(struct scan *s, const char *path, const char *shown, const char *from,
 	return rc;
 }
 
+/* libconfig asks nobody whether it got the memory for a name or a text. Depth
+ * is bounded by its parser. */
+static bool
+is_whole(const config_setting_t *s)
+{
+	if (config_setting_type(s) == CONFIG_TYPE_STRING) {
+		return config_setting_get_string(s) != NULL;
+	}
+	if (!config_setting_is_aggregate(s)) {
+		return true;
+	}
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const config_setting_t *e =
+			config_setting_get_elem(s, (unsigned)i);
+
+		if (e == NULL || !is_whole(e) ||
+		    (config_setting_is_group(s) &&
+		     config_setting_name(e) == NULL)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static int
 parse(struct loader *l, char *text, size_t len)
 {
@@ -415,7 +440,11 @@ parse(struct loader *l, char *text, size_t len)
 	ok = config_read(&l->cfg, in);
 	(void)fclose(in);
 	if (ok == CONFIG_TRUE) {
-		return 0;
+		if (is_whole(config_root_setting(&l->cfg))) {
+			return 0;
+		}
+		load_error_at(l, l->file, 1, "%s", strerror(ENOMEM));
+		return -1;
 	}
 	file = config_error_file(&l->cfg);
 	load_error_at(l, file == NULL ? l->file : file,

@@ -7,26 +7,13 @@
 
 #include <string.h>
 
+#include "base/hex.h"
+
 void
 decode_qp_init(struct decode_qp *q, struct buf *out)
 {
 	memset(q, 0, sizeof(*q));
 	q->out = out;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9') {
-		return c - '0';
-	}
-	if (c >= 'A' && c <= 'F') {
-		return c - 'A' + 10;
-	}
-	if (c >= 'a' && c <= 'f') {
-		return c - 'a' + 10;
-	}
-	return -1;
 }
 
 static int

@@ -44,7 +44,7 @@ def is_run(path, name, text):
     if re.search(rf"^{name}\(", text, re.M) is None:
         return False
     macros = ["cmocka_unit_test\\w*"] + re.findall(
-        r"^#define (\w+)\(\w+\) cmocka_unit_test", text, re.M)
+        r"^#define (\w+)\(\w+\)[ \t\\\n]+cmocka_unit_test", text, re.M)
     return name == FUZZ_ENTRY or re.search(
         rf"\b(?:{'|'.join(macros)})\(\s*{name}\b", text) is not None
 

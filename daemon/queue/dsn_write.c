@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "daemon/queue/dsn_private.h"
 
 #define FOLD_AT   78  /* RFC 5322 section 2.1.1 */
@@ -145,29 +146,14 @@ dsn_clean_address(const char *s, bool utf8, char out[DSN_CLEAN_MAX])
 
 /* ---- encodings ------------------------------------------------------ */
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9') {
-		return c - '0';
-	}
-	if (c >= 'A' && c <= 'F') {
-		return c - 'A' + 10;
-	}
-	if (c >= 'a' && c <= 'f') {
-		return c - 'a' + 10;
-	}
-	return -1;
-}
-
 void
 dsn_decode_xtext(const char *s, char *out, size_t out_max)
 {
 	size_t n = 0;
 
 	while (*s != '\0' && n + 1 < out_max) {
-		int high = s[0] == '+' ? hex_digit(s[1]) : -1;
-		int low = high >= 0 ? hex_digit(s[2]) : -1;
+		int high = s[0] == '+' ? hex_value(s[1]) : -1;
+		int low = high >= 0 ? hex_value(s[2]) : -1;
 
 		if (low >= 0 && high + low > 0) {
 			out[n++] = (char)(high * 16 + low);
@@ -214,8 +200,8 @@ embedded(const char *s, unsigned long *c_r)
 	if (strncmp(s, "\\x{", 3) != 0) {
 		return 0;
 	}
-	while (i < 9 && hex_digit(s[i]) >= 0) {
-		c = c * 16 + (unsigned long)hex_digit(s[i]);
+	while (i < 9 && hex_value(s[i]) >= 0) {
+		c = c * 16 + (unsigned long)hex_value(s[i]);
 		i++;
 	}
 	if (i == 3 || s[i] != '}' || c == 0 || c > 0x10ffff) {

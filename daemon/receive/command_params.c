@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "daemon/receive/command.h"
 #include "store/envelope.h"
 
@@ -115,18 +116,6 @@ is_word(const char *s, size_t len, const char *word)
 	return strlen(word) == len && strncasecmp(s, word, len) == 0;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9') {
-		return c - '0';
-	}
-	if (c >= 'A' && c <= 'F') {
-		return c - 'A' + 10;
-	}
-	return -1;
-}
-
 bool
 command_is_xtext(const char *s, size_t len)
 {
@@ -144,8 +133,8 @@ command_is_xtext(const char *s, size_t len)
 		if (len - i < 3) {
 			return false;
 		}
-		high = hex_digit(s[i + 1]);
-		low = hex_digit(s[i + 2]);
+		high = hex_upper_value(s[i + 1]);
+		low = hex_upper_value(s[i + 2]);
 		octet = high * 16 + low;
 		if (high < 0 || low < 0 || octet < 0x20 || octet > 0x7e) {
 			return false;

@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <ucontext.h>
 
 #include "tests/fault/control.h"
 
@@ -17,15 +18,35 @@ extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *p, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 
-#define FRAMES  10
+#define FRAMES  12
 #define OF_HERE 2 /* the handler, and the C library's return from it */
 
+/* The call of a null pointer has no frame: what it returns to stands on top of
+ * the stack. */
 static void
-on_crash(int sig)
+name_place(const ucontext_t *context)
+{
+#ifdef __x86_64__
+	void *at = (void *)context->uc_mcontext.gregs[REG_RIP];
+
+	if (at == NULL) {
+		at = *(void **)context->uc_mcontext.gregs[REG_RSP];
+	}
+	backtrace_symbols_fd(&at, 1, STDERR_FILENO);
+#else
+	(void)context;
+#endif
+}
+
+static void
+on_crash(int sig, siginfo_t *info, void *context)
 {
 	void *frames[FRAMES];
-	int n = backtrace(frames, FRAMES);
+	int n;
 
+	(void)info;
+	name_place(context);
+	n = backtrace(frames, FRAMES);
 	if (n > OF_HERE) {
 		backtrace_symbols_fd(frames + OF_HERE, n - OF_HERE,
 		                     STDERR_FILENO);
@@ -36,11 +57,11 @@ on_crash(int sig)
 static __attribute__((constructor)) void
 name_crashes(void)
 {
-	struct sigaction sa = { .sa_flags = (int)SA_RESETHAND };
+	struct sigaction sa = { .sa_flags = SA_SIGINFO | (int)SA_RESETHAND };
 	void *frames[1];
 
 	(void)backtrace(frames, 1); /* loads what it needs, in peace */
-	sa.sa_handler = on_crash;
+	sa.sa_sigaction = on_crash;
 	(void)sigaction(SIGSEGV, &sa, NULL); /* cannot fail */
 }
 

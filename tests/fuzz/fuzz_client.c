@@ -18,21 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "store/envelope.h"
+#include "tests/fuzz/common_script.h"
 #include "tests/unit/common_model_away.h"
 
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			(void)fprintf(stderr, "line %d: %s\n", __LINE__,       \
-			              #condition);                             \
-			abort();                                               \
-		}                                                              \
-	} while (0)
-
-#define INPUT_MAX  8192
-#define EVENT      0xfe
 #define LINE_LEN   2048
 #define SAID_MAX   (4U << 20) /* of a client, all its content included */
 #define LAST_STEPS 400        /* minutes until everything must have ended */
@@ -62,7 +51,6 @@ struct watched {     /* what we know of one connection */
 static struct {
 	struct watched peers[AWAY_PEERS_MAX];
 	unsigned current;
-	struct buf pending;
 	unsigned jobs;
 } run;
 
@@ -200,10 +188,10 @@ note_octet(struct watched *w, char c)
 static void
 say(void)
 {
-	struct buf *b = &run.pending;
+	struct buf *b = &script_pending;
 
 	if (buf_len(b) == 0 || run.current >= away_peers()) {
-		buf_reset(b, INPUT_MAX);
+		buf_reset(b, SCRIPT_MAX);
 		return;
 	}
 	settle(); /* what it asked before is known now */
@@ -211,7 +199,7 @@ say(void)
 		note_octet(&run.peers[run.current], buf_ptr(b)[i]);
 	}
 	away_peer_write(run.current, buf_ptr(b), buf_len(b));
-	buf_reset(b, INPUT_MAX);
+	buf_reset(b, SCRIPT_MAX);
 }
 
 static void
@@ -301,7 +289,7 @@ begin(uint8_t what, uint8_t where)
 
 	memset(run.peers, 0, sizeof(run.peers));
 	run.current = 0;
-	buf_reset(&run.pending, INPUT_MAX);
+	buf_reset(&script_pending, SCRIPT_MAX);
 	run.jobs = 1 + what % 3;
 	away_begin();
 	if ((where & 32) != 0) {
@@ -366,36 +354,31 @@ finish(void)
 	away_end();
 }
 
-static void
-stop(void)
+void
+script_start(void)
 {
-	buf_clear(&run.pending);
-	away_stop();
+	away_start("");
 }
 
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
+void
+script_stop(void)
 {
-	(void)argc; /* libFuzzer's type */
-	(void)argv;
-	buf_init(&run.pending, INPUT_MAX);
-	away_start("");
-	return atexit(stop);
+	away_stop();
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (size < 2 || size > INPUT_MAX) {
+	uint8_t what;
+
+	if (size < 2 || size > SCRIPT_MAX) {
 		return 0;
 	}
 	begin(data[0], data[1]);
-	for (size_t i = 2; i < size; i++) {
-		if (data[i] == EVENT && i + 1 < size) {
-			event(data[++i]);
-			continue;
-		}
-		buf_add(&run.pending, &data[i], 1);
+	data += 2;
+	size -= 2;
+	while (script_next(&data, &size, &what)) {
+		event(what);
 	}
 	finish();
 	return 0;

@@ -17,20 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "tests/fuzz/common_script.h"
 #include "tests/unit/common_model_stage.h"
+#include "tests/unit/common_queue.h"
 
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			(void)fprintf(stderr, "line %d: %s\n", __LINE__,       \
-			              #condition);                             \
-			abort();                                               \
-		}                                                              \
-	} while (0)
-
-#define INPUT_MAX    8192
-#define EVENT        0xfe
 #define MESSAGE_MAX  4096
 #define RCPTS_MAX    4
 #define REPLY_OCTETS 512
@@ -45,7 +35,6 @@ static const char settings[] =
 static const char queued[] = "250 2.0.0 Ok: queued [";
 
 static struct {
-	struct buf pending;
 	unsigned lines;  /* the client has ended, in any sense of the word */
 	unsigned events; /* that may end the session with a reply */
 	unsigned replies;
@@ -130,7 +119,7 @@ check_mail(void)
 static void
 check(void)
 {
-	CHECK(stage_memory() <= MEMORY_MAX);
+	CHECK(queue_double_taken() <= MEMORY_MAX);
 	if (run.raw) {
 		size_t len;
 
@@ -154,9 +143,14 @@ check(void)
 static void
 send_pending(void)
 {
-	if (buf_len(&run.pending) > 0) {
-		stage_send(buf_ptr(&run.pending), buf_len(&run.pending));
-		buf_consume(&run.pending, buf_len(&run.pending));
+	struct buf *b = &script_pending;
+
+	for (size_t i = 0; i < buf_len(b); i++) {
+		run.lines += buf_ptr(b)[i] == '\n' ? 1 : 0;
+	}
+	if (buf_len(b) > 0) {
+		stage_send(buf_ptr(b), buf_len(b));
+		buf_consume(b, buf_len(b));
 	}
 	stage_settle();
 	check();
@@ -204,21 +198,21 @@ event(uint8_t what)
 		pass(181000);
 		break;
 	case 'o':
-		stage_set_result(QUEUE_OK);
+		queue_double_set_result(QUEUE_OK);
 		break;
 	case 'f':
-		stage_set_result(QUEUE_FULL);
+		queue_double_set_result(QUEUE_FULL);
 		break;
 	case 'F':
-		stage_set_result(QUEUE_FAILED);
+		queue_double_set_result(QUEUE_FAILED);
 		break;
 	case 'a':
 	case 'A':
-		stage_set_accepting(what == 'A');
+		queue_double_set_accepting(what == 'A');
 		break;
 	case 'm':
 	case 'M':
-		stage_set_memory(what == 'M');
+		queue_double_set_memory(what == 'M');
 		break;
 	case 'e':
 		stage_half_close();
@@ -240,53 +234,46 @@ begin(uint8_t who)
 	static const char *const addresses[] = { "10.1.2.3", "172.20.1.1",
 		                                 "203.0.113.9", "2001:db8::1" };
 
-	buf_reset(&run.pending, INPUT_MAX);
+	buf_reset(&script_pending, SCRIPT_MAX);
 	run.lines = 0;
 	run.events = 0;
 	run.replies = 0;
 	run.queued = 0;
 	run.submissions = 0;
 	run.over = false;
-	stage_set_result(QUEUE_OK);
-	stage_set_accepting(true);
-	stage_set_memory(true);
+	queue_double_reset();
 	run.raw = (who & 4) != 0;
 	stage_open(addresses[who & 3], run.raw);
 	stage_settle();
 	check();
 }
 
-static void
-stop(void)
+void
+script_start(void)
 {
-	buf_clear(&run.pending);
-	stage_stop();
+	stage_start(settings);
 }
 
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
+void
+script_stop(void)
 {
-	(void)argc; /* libFuzzer's type */
-	(void)argv;
-	buf_init(&run.pending, INPUT_MAX);
-	stage_start(settings);
-	return atexit(stop);
+	stage_stop();
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (size == 0 || size > INPUT_MAX) {
+	uint8_t what;
+
+	if (size == 0 || size > SCRIPT_MAX) {
 		return 0;
 	}
 	begin(data[0]);
-	for (size_t i = 1; i < size && !run.over && !stage_closed(); i++) {
-		if (data[i] == EVENT && i + 1 < size) {
-			event(data[++i]);
-			continue;
-		}
-		run.lines += data[i] == '\n' ? 1 : 0;
-		buf_add(&run.pending, &data[i], 1);
+	data++;
+	size--;
+	while (!run.over && !stage_closed() &&
+	       script_next(&data, &size, &what)) {
+		event(what);
 	}
 	send_pending();
 	stage_close();

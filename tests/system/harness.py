@@ -604,10 +604,10 @@ class Dns:
     """Answers from a table {(name, type): [rdata] or "SERVFAIL"}; what is not
     in it does not exist."""
 
-    def __init__(self, table):
+    def __init__(self, table, port=None):
         self.table = table
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", free_port()))
+        self.sock.bind(("127.0.0.1", port or free_port()))
         self.port = self.sock.getsockname()[1]
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -620,7 +620,13 @@ class Dns:
                 return
             except Exception:  # noise is not answered
                 continue
-            self.sock.sendto(self._answer(query).to_wire(), peer)
+            self._send(self._answer(query).to_wire(), peer)
+
+    def _send(self, answer, peer):
+        try:
+            self.sock.sendto(answer, peer)
+        except OSError:
+            pass  # closed meanwhile
 
     def _answer(self, query):
         answer = dns.message.make_response(query, recursion_available=True)

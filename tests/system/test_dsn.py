@@ -384,6 +384,8 @@ def test_c23_b46_null_sender_and_lost_report(make_gateway, make_sink):
     wait_for(lambda: len(g.lines("bounced")) > bounced)
     time.sleep(1)
     assert len(g.lines("report")) == 1
+    # not even tried
+    assert g.lines("report_undeliverable") == [line]
     assert json.loads(g.api("queue", "--json").stdout)["rows"] == []
 
 

@@ -228,7 +228,7 @@ def test_c57_one_delay_and_one_failure(make_gateway, make_sink):
              "failure": "NOTIFY=FAILURE", "delay": "NOTIFY=DELAY",
              "both": "NOTIFY=DELAY,FAILURE", "success": "NOTIFY=SUCCESS"}
     for envid, notify in asked.items():
-        send(g, f"b@partner.test {notify}", params=f" ENVID={envid}")
+        send(g, f"b@partner.test {notify}", params=f" RET=FULL ENVID={envid}")
 
     def told():
         return sorted((r.envid, r.action) for r in reports(g))
@@ -253,6 +253,10 @@ def test_c57_one_delay_and_one_failure(make_gateway, make_sink):
              g.api("queue").stdout.startswith("nothing"), 10, "empty")
     assert told() == sorted(delayed + failed)
     for report in reports(g):
+        # RET is about failures only (RFC 3461 section 4.3)
+        assert report.original.get_content_type() == (
+            "message/rfc822" if report.action == "failed"
+            else "text/rfc822-headers")
         if report.action == "failed":
             assert report.recipients[0]["Status"] == "5.4.7"
             assert report.recipients[0]["Diagnostic-Code"] == \

@@ -164,8 +164,18 @@ def test_a3_15_bad_reload_keeps_the_old(relay):
 
 
 def test_a3_11_second_daemon_is_refused(make_gateway):
+    """Also when nothing but the state directory is the same."""
     g = make_gateway()
-    r = subprocess.run([BUILD / "sortied", "-c", g.conf], timeout=20,
-                       capture_output=True, text=True, check=False)
-    assert r.returncode == 1, r
-    assert g.process.poll() is None
+    other = make_gateway(start=False, gateway={
+        "state_dir": g.settings["gateway"]["state_dir"]})
+    for conf in (g.conf, other.conf):
+        r = subprocess.run([BUILD / "sortied", "-c", conf], timeout=20,
+                           capture_output=True, text=True, check=False)
+        assert r.returncode == 1, r
+        assert conf is g.conf or \
+            f"in use by process {g.process.pid}" in r.stderr, r
+        assert g.process.poll() is None
+    with g.client() as c:
+        assert c.mail("a@example.com", "b@example.com",
+                      message()).code == 250
+    g.wait_log("delivered", to="b@example.com")

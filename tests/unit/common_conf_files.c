@@ -1,4 +1,3 @@
-#include <assert.h>
 #include <errno.h>
 #include <ftw.h>
 #include <openssl/evp.h>
@@ -12,16 +11,9 @@
 #include <unistd.h>
 
 #include "tests/unit/common_conf.h"
+#include "tests/unit/common_need.h"
 
 /* See the header. A fault of the machine ends the program. */
-
-#define NEED(condition)                                                        \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			perror(#condition);                                    \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 void
 common_conf_dir_new(char out[COMMON_CONF_PATH_MAX])

@@ -27,6 +27,7 @@
 #include "mime/downgrade.h"
 #include "store/store.h"
 #include "tests/unit/common_conf_load.h"
+#include "tests/unit/common_snapshot.h"
 #include "tests/unit/common_store.h"
 
 #define WAIT_MS 20000
@@ -41,6 +42,7 @@ static struct {
 	struct store *store; /* opened by the first cold message */
 	char *store_dir;
 	uint64_t room; /* of every job */
+	uint64_t room_still;
 	char maildir[COMMON_CONF_PATH_MAX + 20];
 } world = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	    .changed = PTHREAD_COND_INITIALIZER };
@@ -108,13 +110,11 @@ unmake(void *arg)
 	resolver_free(&world.resolver);
 }
 
-static struct conf *
+static struct snapshot *
 load(const char *delivery)
 {
-	char text[4000];
-
-	(void)snprintf(
-		text, sizeof(text),
+	return common_snapshot(
+		common_conf_dir,
 		"gateway = { hostname = \"gw1.example.net\"; };\n" SOURCES
 			DOMAINS "resolver = { local_data = (\n"
 		" \"partner.test. 300 IN MX 10 mx.partner.test.\",\n"
@@ -135,12 +135,6 @@ load(const char *delivery)
 		peer_port(0), peer_port(1), peer_port(2), peer_port(3),
 		peer_port(0), peer_port(1), world.maildir, peer_port(0),
 		delivery);
-	struct conf *conf = common_conf_load(text);
-	if (conf == NULL) {
-		common_conf_print();
-	}
-	assert_non_null(conf);
-	return conf;
 }
 
 void
@@ -151,8 +145,7 @@ world_start(const char *delivery)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)snprintf(world.maildir, sizeof(world.maildir), "%s/boxes",
 	               common_conf_dir);
-	struct snapshot *snapshot = snapshot_new(load(delivery), &e);
-	assert_non_null(snapshot);
+	struct snapshot *snapshot = load(delivery);
 	world.store_dir = scratch_new(NULL);
 	world.store = scratch_open(world.store_dir);
 	world.workers = workers_new(2, "worker");
@@ -192,9 +185,10 @@ world_drain(void)
 }
 
 void
-world_set_room(uint64_t room)
+world_set_room(uint64_t room, uint64_t room_still)
 {
 	world.room = room;
+	world.room_still = room_still;
 }
 
 static void
@@ -313,7 +307,7 @@ submit(void *arg)
 			job->positions[i] = i;
 		}
 		job->room = world.room;
-		job->room_still = world.room;
+		job->room_still = world.room_still;
 		job->done = on_done;
 		job->owner = b->jobs[k];
 		deliverer_submit(world.deliverer, job);

@@ -78,7 +78,7 @@ void world_start(const char *delivery);
 void world_stop(void);
 void world_drain(void);
 /* Of the jobs from now on (struct deliver_job); 0: no bound. */
-void world_set_room(uint64_t room);
+void world_set_room(uint64_t room, uint64_t room_still);
 /* On the reactor's thread. */
 void world_counters(struct deliver_counters *out);
 const char *world_maildir(void);

@@ -540,7 +540,7 @@ make_context(void)
 /* Bound sockets that do not listen before the peer is started. */
 static struct {
 	int fd;
-	unsigned port; /* 0: none */
+	_Atomic unsigned port; /* 0: none; threads of peers ask */
 } reserved[PEERS];
 
 unsigned

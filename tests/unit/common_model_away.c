@@ -23,7 +23,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
-#include "conf/load.h"
 #include "daemon/deliver/deliver_private.h"
 #include "daemon/deliver/smtp_client_private.h"
 #include "daemon/net/io.h"
@@ -36,22 +35,14 @@
 #include "store/store.h"
 #include "tests/unit/common_conf.h"
 #include "tests/unit/common_model_clock.h"
+#include "tests/unit/common_model_turn.h"
+#include "tests/unit/common_need.h"
+#include "tests/unit/common_snapshot.h"
 
-#define INPUT_MAX   (8U << 20)
-#define READ_SIZE   16384
-#define LONG_LEN    (200U * 1024)
-#define COLD_LEN    (300U * 1024)
-#define WORKER_US   50
-#define WORKER_LONG 200000 /* rounds: ten seconds */
-
-#define NEED(condition)                                                        \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			(void)fprintf(stderr, "%s:%d: %s (errno %d)\n",        \
-			              __FILE__, __LINE__, #condition, errno);  \
-			abort();                                               \
-		}                                                              \
-	} while (0)
+#define INPUT_MAX (8U << 20)
+#define READ_SIZE 16384
+#define LONG_LEN  (200U * 1024)
+#define COLD_LEN  (300U * 1024)
 
 const char away_content_start[] = "X-Away: ";
 
@@ -244,20 +235,7 @@ away_peer_start_tls(unsigned peer)
 	if (p->ssl != NULL || p->fd == -1) {
 		return false;
 	}
-	p->ssl = SSL_new(away.ctx);
-	NEED(p->ssl != NULL && SSL_set_fd(p->ssl, p->fd) == 1);
-	for (unsigned i = 0; i < 20; i++) {
-		int r = SSL_accept(p->ssl);
-
-		if (r == 1) {
-			return true;
-		}
-		if (SSL_get_error(p->ssl, r) != SSL_ERROR_WANT_READ) {
-			break;
-		}
-		reactor_turn(away.reactor);
-	}
-	return false;
+	return turn_handshake(away.reactor, away.ctx, p->fd, true, &p->ssl);
 }
 
 void
@@ -442,8 +420,7 @@ away_settle(void)
 		quiet = receive_all() ? 0 : quiet + 1;
 		if (is_busy()) {
 			quiet = 0;
-			NEED(waited++ < WORKER_LONG);
-			usleep(WORKER_US);
+			turn_wait(&waited);
 		}
 	}
 }
@@ -451,18 +428,7 @@ away_settle(void)
 void
 away_advance(int64_t ms)
 {
-	while (ms > 0) {
-		int64_t step = ms < 1000 ? ms : 1000;
-
-		/* Far from any deadline the seconds need not be counted. */
-		if (ms > 20000) {
-			step = ms - 10000 < 60000 ? ms - 10000 : 60000;
-		}
-		virtual_clock_advance(step);
-		reactor_turn(away.reactor);
-		(void)receive_all(); /* progress counts for the deadline */
-		ms -= step;
-	}
+	turn_pass(away.reactor, ms, receive_all);
 	away_settle();
 }
 
@@ -478,9 +444,8 @@ away_jump(int64_t ms)
 static struct snapshot *
 load(const char *delivery)
 {
-	struct conf_findings *findings = mem_alloc(sizeof(*findings));
-	char *path = mem_printf("%s/sortie.conf", away.dir);
-	char *text = mem_printf(
+	return common_snapshot(
+		away.dir,
 		"gateway = { hostname = \"gw1.example.net\"; };\n"
 		"authorized_outbound = ( \"10.0.0.0/8\" );\n"
 		"internal_domains = ( \"example.com\" );\n"
@@ -496,22 +461,6 @@ load(const char *delivery)
 		"\"192.0.2.5:25\" ); } );\n"
 		"delivery = { %s };\n",
 		delivery);
-	struct err e = { 0 };
-	struct snapshot *snap;
-	struct conf *conf;
-
-	common_conf_write(away.dir, "sortie.conf", text, 0644);
-	conf = conf_load(path, findings);
-	if (conf == NULL) {
-		conf_print_findings(findings, stderr);
-	}
-	NEED(conf != NULL);
-	snap = snapshot_new(conf, &e);
-	NEED(snap != NULL);
-	free(findings);
-	free(text);
-	free(path);
-	return snap;
 }
 
 static void
@@ -666,20 +615,10 @@ close_peers(void)
 void
 away_end(void)
 {
-	unsigned rounds = 0;
-
 	away.how = AWAY_REFUSE;
 	deliverer_free(&away.deliverer);
 	close_peers();
-	while (!TAILQ_EMPTY(&reactor_io(away.reactor)->all)) {
-		NEED(rounds++ < WORKER_LONG);
-		reactor_turn(away.reactor);
-		if (rounds > 5) {
-			usleep(WORKER_US);
-			virtual_clock_advance(250);
-		}
-	}
-	reactor_turn(away.reactor);
+	turn_out(away.reactor, NULL);
 	NEED(away_all_done());
 	away.jobs_n = 0;
 }

@@ -3,7 +3,6 @@
  */
 #include "tests/unit/common_model_stage.h"
 
-#include <crypt.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,8 +16,6 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "conf/conf.h"
-#include "conf/load.h"
 #include "daemon/net/io_private.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/reactor_private.h"
@@ -29,19 +26,12 @@
 #include "store/store.h"
 #include "tests/unit/common_conf.h"
 #include "tests/unit/common_model_clock.h"
+#include "tests/unit/common_model_turn.h"
+#include "tests/unit/common_need.h"
+#include "tests/unit/common_queue.h"
+#include "tests/unit/common_snapshot.h"
 
-#define OUTPUT_MAX  (1U << 20)
-#define WORKER_US   50
-#define WORKER_LONG 200000 /* rounds: ten seconds */
-
-#define NEED(condition)                                                        \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			(void)fprintf(stderr, "%s:%d: %s (errno %d)\n",        \
-			              __FILE__, __LINE__, #condition, errno);  \
-			abort();                                               \
-		}                                                              \
-	} while (0)
+#define OUTPUT_MAX (1U << 20)
 
 static struct {
 	char dir[COMMON_CONF_PATH_MAX];
@@ -53,11 +43,6 @@ static struct {
 	struct receive_counters counters;
 	SSL_CTX *ctx;
 
-	enum queue_result result;
-	bool accepting;
-	bool memory;
-	uint64_t taken;
-
 	int fd; /* the client's end; -1 */
 	SSL *ssl;
 	bool closed;
@@ -67,7 +52,7 @@ static struct {
 	struct stage_mail mail;
 } stage = { .fd = -1 };
 
-/* ---- the queue's double --------------------------------------------- */
+/* ---- messages ------------------------------------------------------- */
 
 static void
 copy(char out[STAGE_TEXT_MAX], const char *s)
@@ -76,32 +61,14 @@ copy(char out[STAGE_TEXT_MAX], const char *s)
 }
 
 static void
-remember_content(struct envelope *env)
+remember(const struct envelope *env, char *content, bool streamed)
 {
 	struct stage_mail *m = &stage.mail;
-	struct err e = { 0 };
 
 	free(m->content);
+	m->content = content;
 	m->len = (size_t)env->content.len;
-	m->content = mem_alloc(m->len + 1);
-	m->streamed = env->hot == NULL;
-	if (!m->streamed) {
-		NEED(env->hot_len == m->len);
-		memcpy(m->content, env->hot, m->len);
-	} else {
-		NEED(store_read_content(stage.store, env->id, &env->content, 0,
-		                        m->content, m->len, &e) == 0);
-		store_discard(stage.store, &env->content);
-	}
-	m->content[m->len] = '\0';
-}
-
-static void
-remember(struct envelope *env)
-{
-	struct stage_mail *m = &stage.mail;
-
-	remember_content(env);
+	m->streamed = streamed;
 	copy(m->sender, env->sender);
 	copy(m->envid, env->envid);
 	m->flags = env->flags;
@@ -116,87 +83,6 @@ remember(struct envelope *env)
 	stage.submissions++;
 }
 
-static void
-run_done(struct task *t)
-{
-	struct queue_submission *s =
-		(struct queue_submission *)((char *)t -
-	                                    offsetof(struct queue_submission,
-	                                             task));
-
-	s->done(s);
-}
-
-static void
-on_submit(struct queue *q, struct queue_submission *s)
-{
-	(void)q; /* there is none */
-	s->result = stage.result;
-	if (s->result == QUEUE_OK) {
-		remember(s->env);
-	} else if (s->env->hot == NULL) {
-		store_discard(stage.store, &s->env->content);
-	}
-	envelope_unref(&s->env);
-	s->task.run = run_done;
-	reactor_post(s->reactor, &s->task);
-}
-
-static bool
-on_accepting(struct queue *q, unsigned *code_r, const char **enhanced_r,
-             const char **text_r)
-{
-	(void)q; /* there is none */
-	if (!stage.accepting) {
-		*code_r = 452;
-		*enhanced_r = "4.3.1";
-		*text_r = "The disk is full";
-	}
-	return stage.accepting;
-}
-
-static bool
-on_memory_take(struct queue *q, uint64_t octets)
-{
-	(void)q; /* there is none */
-	if (!stage.memory) {
-		return false;
-	}
-	stage.taken += octets;
-	return true;
-}
-
-static void
-on_memory_give(struct queue *q, uint64_t octets)
-{
-	(void)q; /* there is none */
-	NEED(octets <= stage.taken);
-	stage.taken -= octets;
-}
-
-static struct workers *
-on_workers(const struct queue *q)
-{
-	(void)q; /* there is none */
-	return stage.workers;
-}
-
-static struct store *
-on_store(const struct queue *q)
-{
-	(void)q; /* there is none */
-	return stage.store;
-}
-
-static const struct receive_ops ops = {
-	.submit = on_submit,
-	.accepting = on_accepting,
-	.memory_take = on_memory_take,
-	.memory_give = on_memory_give,
-	.workers = on_workers,
-	.store = on_store,
-};
-
 /* ---- the server ----------------------------------------------------- */
 
 static const char settings[] =
@@ -209,43 +95,10 @@ static const char settings[] =
 	"  { domain = \"example.org\"; send_only = true; } );\n"
 	"routes = ( { name = \"hq\"; hosts = ( \"127.0.0.3:25\" ); } );\n";
 
-/* user:secret, hashed cheaply. */
-static void
-write_logins(void)
-{
-	struct crypt_data *data = mem_alloc(sizeof(*data));
-	const char *hash = crypt_r("secret", "$5$rounds=1000$salt$", data);
-	char *text;
-
-	NEED(hash != NULL);
-	text = mem_printf("user:%s\n", hash);
-	common_conf_write(stage.dir, "logins", text, 0600);
-	free(text);
-	free(data);
-}
-
 static struct snapshot *
 load(const char *extra)
 {
-	struct conf_findings *findings = mem_alloc(sizeof(*findings));
-	char *text = mem_printf("%s%s", settings, extra);
-	char *path = mem_printf("%s/sortie.conf", stage.dir);
-	struct err e = { 0 };
-	struct snapshot *snap;
-	struct conf *conf;
-
-	common_conf_write(stage.dir, "sortie.conf", text, 0644);
-	conf = conf_load(path, findings);
-	if (conf == NULL) {
-		conf_print_findings(findings, stderr);
-	}
-	NEED(conf != NULL);
-	snap = snapshot_new(conf, &e);
-	NEED(snap != NULL);
-	free(findings);
-	free(text);
-	free(path);
-	return snap;
+	return common_snapshot(stage.dir, "%s%s", settings, extra);
 }
 
 static void
@@ -271,7 +124,7 @@ stage_start(const char *extra)
 	common_conf_dir_new(stage.dir);
 	common_conf_write_pair(stage.dir, "gw.key", "gw.pem", "gw1.example.net",
 	                       90);
-	write_logins();
+	common_snapshot_write_logins(stage.dir);
 	open_store();
 	virtual_clock_start();
 	stage.workers = workers_new(1, "stage");
@@ -281,13 +134,12 @@ stage_start(const char *extra)
 	stage.clients = client_table_new();
 	stage.ctx = SSL_CTX_new(TLS_client_method());
 	NEED(stage.ctx != NULL);
-	stage.accepting = true;
-	stage.memory = true;
+	queue_double_start(stage.store, stage.workers, remember);
 	o.reactor = stage.reactor;
 	o.clients = stage.clients;
 	o.counters = &stage.counters;
 	stage.receiver = receiver_new(&o);
-	receiver_set_ops(stage.receiver, &ops);
+	receiver_set_ops(stage.receiver, &queue_double_ops);
 	buf_init(&stage.in, OUTPUT_MAX);
 }
 
@@ -306,22 +158,12 @@ stage_stop(void)
 	common_conf_dir_remove(stage.dir);
 }
 
-void
-stage_set_result(enum queue_result result)
+int
+stage_tear_down(void **state)
 {
-	stage.result = result;
-}
-
-void
-stage_set_accepting(bool accepting)
-{
-	stage.accepting = accepting;
-}
-
-void
-stage_set_memory(bool granted)
-{
-	stage.memory = granted;
+	(void)state; /* cmocka's type */
+	stage_stop();
+	return 0;
 }
 
 /* ---- one session ---------------------------------------------------- */
@@ -421,8 +263,7 @@ stage_settle(void)
 			continue;
 		}
 		quiet = 0;
-		NEED(waited++ < WORKER_LONG);
-		usleep(WORKER_US);
+		turn_wait(&waited);
 		if (stage.receiver->sessions->state == SESSION_AUTH_WAIT &&
 		    waited % 20 == 0) {
 			virtual_clock_advance(250); /* failures are told late */
@@ -473,36 +314,14 @@ bool
 stage_start_tls(void)
 {
 	NEED(stage.ssl == NULL && buf_len(&stage.in) == 0);
-	stage.ssl = SSL_new(stage.ctx);
-	NEED(stage.ssl != NULL && SSL_set_fd(stage.ssl, stage.fd) == 1);
-	for (unsigned i = 0; i < 20; i++) {
-		int r = SSL_connect(stage.ssl);
-
-		if (r == 1) {
-			return true;
-		}
-		if (SSL_get_error(stage.ssl, r) != SSL_ERROR_WANT_READ) {
-			break;
-		}
-		reactor_turn(stage.reactor);
-	}
-	return false;
+	return turn_handshake(stage.reactor, stage.ctx, stage.fd, false,
+	                      &stage.ssl);
 }
 
 void
 stage_advance(int64_t ms)
 {
-	while (ms > 0) {
-		int64_t step = ms < 1000 ? ms : 1000;
-
-		/* Far from any deadline the seconds need not be counted. */
-		if (ms > 20000) {
-			step = ms - 10000 < 60000 ? ms - 10000 : 60000;
-		}
-		virtual_clock_advance(step);
-		reactor_turn(stage.reactor);
-		ms -= step;
-	}
+	turn_pass(stage.reactor, ms, NULL);
 	stage_settle();
 }
 
@@ -557,35 +376,24 @@ stage_mail(void)
 	return &stage.mail;
 }
 
-uint64_t
-stage_memory(void)
+static bool
+has_no_session(void)
 {
-	return stage.taken;
+	return stage.receiver->sessions == NULL;
 }
 
 void
 stage_close(void)
 {
-	unsigned rounds = 0;
-
 	SSL_free(stage.ssl);
 	stage.ssl = NULL;
 	if (stage.fd != -1) {
 		close(stage.fd);
 		stage.fd = -1;
 	}
-	while (stage.receiver->sessions != NULL ||
-	       !TAILQ_EMPTY(&reactor_io(stage.reactor)->all)) {
-		NEED(rounds++ < WORKER_LONG);
-		reactor_turn(stage.reactor);
-		if (rounds > 5) {
-			usleep(WORKER_US);
-			virtual_clock_advance(250);
-		}
-	}
-	reactor_turn(stage.reactor);
+	turn_out(stage.reactor, has_no_session);
 	buf_reset(&stage.in, OUTPUT_MAX);
-	NEED(stage.taken == 0);
+	NEED(queue_double_taken() == 0);
 	NEED(stage.counters.connections == 0);
 	NEED(stage.receiver->sessions_n == 0);
 }

@@ -5,13 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/queue/queue.h"
-
 /*
  * One SMTP server session at a time, over a socket pair, on a reactor that is
- * turned by hand, in virtual time, before a queue that only remembers. All on
- * one thread but for the workers that stream content and check passwords.
- * Ends the program when the machine fails; needs no test framework.
+ * turned by hand, in virtual time, before the queue's double
+ * (common_queue.h). All on one thread but for the workers that stream content
+ * and check passwords. Ends the program when the machine fails; needs no test
+ * framework.
  */
 
 #define STAGE_RCPTS_MAX 16
@@ -35,11 +34,7 @@ struct stage_mail { /* the message that the queue was given last */
  * is internal, example.org sends only; "user" may log in with "secret". */
 void stage_start(const char *extra);
 void stage_stop(void);
-
-/* What the queue answers from now on. */
-void stage_set_result(enum queue_result result);
-void stage_set_accepting(bool accepting);
-void stage_set_memory(bool granted); /* false: content is streamed at once */
+int stage_tear_down(void **state); /* the same for cmocka */
 
 /* A session for a client of this address. */
 void stage_open(const char *address, bool implicit_tls);
@@ -70,7 +65,5 @@ unsigned stage_connections(void);
 
 unsigned stage_submissions(void); /* of this session */
 const struct stage_mail *stage_mail(void);
-/* Octets of the queue's budget that the session holds. */
-uint64_t stage_memory(void);
 
 #endif

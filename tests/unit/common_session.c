@@ -1,17 +1,15 @@
 /*
- * The lab of the session tests: see the header. The queue's double runs on the
- * reactor's thread; what it remembers is guarded by one lock.
+ * The lab of the session tests: see the header. Messages come on the reactor's
+ * thread; they are guarded by one lock.
  */
 #include "tests/unit/common_session.h"
 
 #include <arpa/inet.h>
-#include <crypt.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,28 +18,22 @@
 #include <cmocka.h>
 #include <openssl/ssl.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
-#include "conf/conf.h"
 #include "daemon/net/listener.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/snapshot.h"
 #include "daemon/receive/session_private.h"
 #include "store/envelope.h"
 #include "store/store.h"
-#include "tests/unit/common_conf.h"
 #include "tests/unit/common_conf_load.h"
+#include "tests/unit/common_queue.h"
+#include "tests/unit/common_snapshot.h"
 #include "tests/unit/common_store.h"
 
 #define DOORS        3
 #define MESSAGES_MAX 64
 #define WAIT_MS      10000
 #define PAUSE_US     2000
-
-struct submission_task {
-	struct task task;
-	struct queue_submission *submission;
-};
 
 static struct {
 	pthread_mutex_t lock;
@@ -53,18 +45,11 @@ static struct {
 	struct client_table *clients;
 	struct receive_counters counters;
 	uint16_t ports[DOORS];
-	enum queue_result result;
-	bool accepting;
-	bool memory;
-	bool holding;
-	uint64_t taken;
-	struct queue_submission *held[MESSAGES_MAX];
-	size_t held_n;
 	struct lab_message messages[MESSAGES_MAX];
 	size_t messages_n;
 } lab = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* ---- the queue's double --------------------------------------------- */
+/* ---- messages ------------------------------------------------------- */
 
 static void
 lock(void)
@@ -78,17 +63,6 @@ unlock(void)
 	assert_int_equal(pthread_mutex_unlock(&lab.lock), 0);
 }
 
-static void
-run_done(struct task *t)
-{
-	struct queue_submission *s =
-		(struct queue_submission *)((char *)t -
-	                                    offsetof(struct queue_submission,
-	                                             task));
-
-	s->done(s);
-}
-
 static char *
 copy(const char *s)
 {
@@ -96,23 +70,15 @@ copy(const char *s)
 }
 
 static void
-remember(struct envelope *env)
+remember(const struct envelope *env, char *content, bool streamed)
 {
-	struct lab_message *m = &lab.messages[lab.messages_n];
-	struct err e = { 0 };
+	struct lab_message *m;
 
+	lock();
+	m = &lab.messages[lab.messages_n];
+	m->content = content;
 	m->len = (size_t)env->content.len;
-	m->content = mem_alloc(m->len + 1);
-	if (env->hot != NULL) {
-		memcpy(m->content, env->hot, m->len);
-	} else {
-		m->streamed = true;
-		if (store_read_content(lab.store, env->id, &env->content, 0,
-		                       m->content, m->len, &e) == -1) {
-			(void)fprintf(stderr, "%s\n", e.text);
-			abort();
-		}
-	}
+	m->streamed = streamed;
 	m->sender = copy(env->sender);
 	m->receipt = copy(env->receipt);
 	m->envid = copy(env->envid);
@@ -126,94 +92,8 @@ remember(struct envelope *env)
 		m->direction[i] = env->recipients[i].direction;
 	}
 	lab.messages_n++;
-}
-
-static void
-lab_submit(struct queue *q, struct queue_submission *s)
-{
-	bool holding;
-
-	(void)q; /* there is none */
-	lock();
-	s->result = lab.result;
-	if (s->result == QUEUE_OK) {
-		remember(s->env);
-	}
-	envelope_unref(&s->env);
-	holding = lab.holding;
-	if (holding) {
-		lab.held[lab.held_n++] = s;
-	}
-	unlock();
-	s->task.run = run_done;
-	if (!holding) {
-		reactor_post(s->reactor, &s->task);
-	}
-}
-
-static bool
-lab_accepting(struct queue *q, unsigned *code_r, const char **enhanced_r,
-              const char **text_r)
-{
-	bool accepting;
-
-	(void)q; /* there is none */
-	lock();
-	accepting = lab.accepting;
-	unlock();
-	if (!accepting) {
-		*code_r = 452;
-		*enhanced_r = "4.3.1";
-		*text_r = "The disk is full";
-	}
-	return accepting;
-}
-
-static bool
-lab_memory_take(struct queue *q, uint64_t octets)
-{
-	bool granted;
-
-	(void)q; /* there is none */
-	lock();
-	granted = lab.memory;
-	lab.taken += granted ? octets : 0;
-	unlock();
-	return granted;
-}
-
-static void
-lab_memory_give(struct queue *q, uint64_t octets)
-{
-	(void)q; /* there is none */
-	lock();
-	assert_true(octets <= lab.taken);
-	lab.taken -= octets;
 	unlock();
 }
-
-static struct workers *
-lab_workers(const struct queue *q)
-{
-	(void)q; /* there is none */
-	return lab.workers;
-}
-
-static struct store *
-lab_store(const struct queue *q)
-{
-	(void)q; /* there is none */
-	return lab.store;
-}
-
-static const struct receive_ops ops = {
-	.submit = lab_submit,
-	.accepting = lab_accepting,
-	.memory_take = lab_memory_take,
-	.memory_give = lab_memory_give,
-	.workers = lab_workers,
-	.store = lab_store,
-};
 
 /* ---- the server ----------------------------------------------------- */
 
@@ -234,21 +114,7 @@ static const char settings[] =
 static struct snapshot *
 load(const char *extra)
 {
-	char *text = mem_printf("%s%s", settings, extra);
-	struct conf *conf = common_conf_load(text);
-	struct snapshot *snap;
-	struct err e = { 0 };
-
-	if (conf == NULL) {
-		common_conf_print();
-		fail();
-	}
-	snap = snapshot_new(conf, &e);
-	if (snap == NULL) {
-		fail_msg("%s", e.text);
-	}
-	free(text);
-	return snap;
+	return common_snapshot(common_conf_dir, "%s%s", settings, extra);
 }
 
 static void
@@ -267,21 +133,6 @@ open_door(unsigned i)
 	assert_int_equal(receiver_listen(lab.receiver, fd, i, &e), 0);
 }
 
-/* user:secret, hashed cheaply. */
-static void
-write_logins(void)
-{
-	struct crypt_data *data = mem_alloc(sizeof(*data));
-	const char *hash = crypt_r("secret", "$5$rounds=1000$salt$", data);
-	char *text;
-
-	assert_non_null(hash);
-	text = mem_printf("user:%s\n", hash);
-	common_conf_write(common_conf_dir, "logins", text, 0600);
-	free(text);
-	free(data);
-}
-
 void
 lab_start(const char *extra)
 {
@@ -289,7 +140,7 @@ lab_start(const char *extra)
 	struct err e = { 0 };
 
 	common_conf_set_up(NULL);
-	write_logins();
+	common_snapshot_write_logins(common_conf_dir);
 	lab.dir = scratch_new(NULL);
 	lab.store = scratch_open(lab.dir);
 	lab.workers = workers_new(2, "test");
@@ -298,15 +149,12 @@ lab_start(const char *extra)
 	reactor_set_snapshot(lab.reactor, load(extra));
 	lab.clients = client_table_new();
 	memset(&lab.counters, 0, sizeof(lab.counters));
-	lab.result = QUEUE_OK;
-	lab.accepting = true;
-	lab.memory = true;
-	lab.holding = false;
+	queue_double_start(lab.store, lab.workers, remember);
 	o.reactor = lab.reactor;
 	o.clients = lab.clients;
 	o.counters = &lab.counters;
 	lab.receiver = receiver_new(&o);
-	receiver_set_ops(lab.receiver, &ops);
+	receiver_set_ops(lab.receiver, &queue_double_ops);
 	for (unsigned i = 0; i < DOORS; i++) {
 		open_door(i);
 	}
@@ -369,7 +217,7 @@ free_messages(void)
 void
 lab_stop(void)
 {
-	lab_release();
+	queue_double_release();
 	on_reactor(end_receiver);
 	/* Before the reactor: late completions still find it. */
 	workers_free(&lab.workers);
@@ -379,53 +227,25 @@ lab_stop(void)
 	store_close(&lab.store);
 	client_table_free(&lab.clients);
 	scratch_free(&lab.dir);
-	assert_int_equal(lab.taken, 0);
+	assert_int_equal(queue_double_taken(), 0);
 	free_messages();
 	common_conf_tear_down(NULL);
 }
 
-void
-lab_set_result(enum queue_result result)
+int
+lab_set_up(void **state)
 {
-	lock();
-	lab.result = result;
-	unlock();
+	(void)state; /* cmocka's type */
+	lab_start("");
+	return 0;
 }
 
-void
-lab_set_accepting(bool accepting)
+int
+lab_tear_down(void **state)
 {
-	lock();
-	lab.accepting = accepting;
-	unlock();
-}
-
-void
-lab_set_memory(bool granted)
-{
-	lock();
-	lab.memory = granted;
-	unlock();
-}
-
-void
-lab_hold(void)
-{
-	lock();
-	lab.holding = true;
-	unlock();
-}
-
-void
-lab_release(void)
-{
-	lock();
-	lab.holding = false;
-	for (size_t i = 0; i < lab.held_n; i++) {
-		reactor_post(lab.reactor, &lab.held[i]->task);
-	}
-	lab.held_n = 0;
-	unlock();
+	(void)state; /* cmocka's type */
+	lab_stop();
+	return 0;
 }
 
 size_t
@@ -444,17 +264,6 @@ lab_message(size_t i)
 {
 	assert_true(i < lab_messages());
 	return &lab.messages[i];
-}
-
-uint64_t
-lab_memory_taken(void)
-{
-	uint64_t n;
-
-	lock();
-	n = lab.taken;
-	unlock();
-	return n;
 }
 
 struct receive_counters *
@@ -664,9 +473,34 @@ client_command(struct client *c, const char *line, const char *begin)
 }
 
 void
+client_begin(struct client *c, const char *rcpt)
+{
+	char *line = mem_printf("RCPT TO:<%s>", rcpt);
+
+	client_command(c, "MAIL FROM:<a@example.com>", "250 2.1.0 ");
+	client_command(c, line, "250 2.1.5 ");
+	free(line);
+}
+
+void
+client_begin_content(struct client *c)
+{
+	client_begin(c, "b@partner.test");
+	client_command(c, "DATA", "354 ");
+}
+
+void
 client_expect_closed(struct client *c)
 {
 	assert_string_equal(client_reply(c), "");
+}
+
+void
+client_expect_end(struct client **cp, const char *begin)
+{
+	client_expect(*cp, begin);
+	client_expect_closed(*cp);
+	client_close(cp);
 }
 
 void

@@ -5,13 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/queue/queue.h"
 #include "daemon/receive/receive.h"
 
 /*
- * A receiver on a reactor of its own, listening on loopback, before a queue
- * that only remembers; and a client that talks to it octet by octet. Listen
- * entries: 0 plain, 1 behind a proxy at 127.0.0.1, 2 implicit TLS.
+ * A receiver on a reactor of its own, listening on loopback, before the
+ * queue's double (common_queue.h); and a client that talks to it octet by
+ * octet. Listen entries: 0 plain, 1 behind a proxy at 127.0.0.1, 2 implicit
+ * TLS.
  */
 
 struct lab_message {
@@ -33,18 +33,12 @@ struct lab_message {
 /* extra: settings behind the usual ones, such as "limits = { ... };" */
 void lab_start(const char *extra);
 void lab_stop(void);
-
-/* What the queue answers from now on. */
-void lab_set_result(enum queue_result result);
-void lab_set_accepting(bool accepting);
-void lab_set_memory(bool granted);
-/* Commits wait until lab_release. */
-void lab_hold(void);
-void lab_release(void);
+/* The same for cmocka, with nothing extra. */
+int lab_set_up(void **state);
+int lab_tear_down(void **state);
 
 size_t lab_messages(void);
 const struct lab_message *lab_message(size_t i); /* fails when there is none */
-uint64_t lab_memory_taken(void);
 struct receive_counters *lab_counters(void);
 void lab_drain(void); /* on the reactor's thread; returns when done */
 void lab_reload(const char *extra);
@@ -67,7 +61,13 @@ const char *client_reply(struct client *c);
 /* Takes a reply that must begin with this. */
 void client_expect(struct client *c, const char *begin);
 void client_command(struct client *c, const char *line, const char *begin);
+/* MAIL from a@example.com and RCPT, both taken. */
+void client_begin(struct client *c, const char *rcpt);
+/* The same to b@partner.test, and DATA. */
+void client_begin_content(struct client *c);
 void client_expect_closed(struct client *c);
+/* Takes a last reply, behind which the server closes; then closes. */
+void client_expect_end(struct client **c, const char *begin);
 /* No reply may come within the time. */
 void client_expect_silence(struct client *c, int ms);
 void client_start_tls(struct client *c);

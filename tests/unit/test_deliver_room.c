@@ -20,7 +20,8 @@ stall(struct peer *p, const char *line)
 	return line[0] == '\0' ? PEER_STALL : NULL;
 }
 
-/* Two wait for a peer that says nothing: the third has no room. */
+/* Two wait for a peer that says nothing: the third has no room, however much
+ * one that moves would have. */
 static void
 test_no_room(void **state)
 {
@@ -28,7 +29,7 @@ test_no_room(void **state)
 
 	(void)state;
 	begin(CHUNKED, stall, "");
-	world_set_room(2);
+	world_set_room(1000, 2);
 	for (size_t i = 0; i < 3; i++) {
 		jobs[i] = send_small();
 	}
@@ -46,7 +47,7 @@ test_no_room(void **state)
 	world_job_free(&late);
 	assert_false(world_is_done(jobs[0], 0));
 	assert_false(world_is_done(jobs[1], 0));
-	world_set_room(0);
+	world_set_room(0, 0);
 	end();
 	for (size_t i = 0; i < 3; i++) {
 		world_job_free(&jobs[i]);
@@ -64,7 +65,7 @@ slow(struct peer *p, const char *line)
 }
 
 /* A destination that moves calls back what it put off in the time that half
- * of what waits will take. */
+ * of what waits will take, and has more room than one that stands still. */
 static void
 test_room_by_pace(void **state)
 {
@@ -77,13 +78,13 @@ test_room_by_pace(void **state)
 		jobs[i] = send_small();
 	}
 	world_wait(jobs[80]); /* about 0.8 s, so that the pace is known */
-	world_set_room(1);
+	world_set_room(1, 1000);
 	late = send_small();
 	world_wait(late);
 	const struct deliver_result *r = &late->results[0];
 	assert_false(r->attempted);
 	assert_in_range(r->retry_after_ms, 1, 10000);
-	world_set_room(0);
+	world_set_room(0, 0);
 	for (size_t i = 0; i < 200; i++) {
 		world_wait(jobs[i]);
 		world_expect(jobs[i], OUTCOME_DELIVERED, 250, NULL);

@@ -1,7 +1,8 @@
 /*
  * Each wait of a client session and the setting that ends it (C27, A3.18,
  * B55): the one under test is a second, all others are a minute. A peer that
- * says one octet after the other has no more time than one that says nothing.
+ * says one octet after the other has no more time than one that says nothing,
+ * and the time of day may be set meanwhile (A3.27).
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -31,6 +32,7 @@
 #define DRIP_MS   150
 #define DRIPS     40 /* six seconds of octets */
 #define LATE_MS   3500
+#define DAY_MS    INT64_C(86400000)
 
 struct wait {
 	const char *at; /* prefix of the line that is not answered */
@@ -373,6 +375,54 @@ test_connect(void **state)
 	end();
 }
 
+static atomic_llong wall_ms;
+
+static int64_t
+read_wall(void)
+{
+	return (int64_t)atomic_load(&wall_ms);
+}
+
+static int
+put_clock_back(void **state)
+{
+	(void)tear_down(state); /* whose threads read the clock */
+	clock_inject(NULL);
+	return 0;
+}
+
+/* Who waits while the time of day is set waits as long as ever. */
+static void
+test_clock_is_set(void **state)
+{
+	static const struct clock_source source = { .wall_ms = read_wall };
+	static const struct wait row = { ".", "", PLAIN, false };
+	static const int64_t steps[] = { DAY_MS, -DAY_MS };
+	int64_t now = clock_wall_ms();
+
+	(void)state;
+	atomic_store(&wall_ms, now);
+	clock_inject(&source);
+	for (unsigned i = 0; i < 2; i++) {
+		waits[0] = &row;
+		peer_start(0, PLAIN, silent_at);
+		start_world("final");
+		int64_t begin = clock_mono_ms();
+		struct world_job *job =
+			world_send(world_envelope("r0", 1, SMALL, SMALL_LEN));
+		while (count_sent(0, "DATA") == 0) {
+			assert_in_range(clock_mono_ms() - begin, 0, LATE_MS);
+			(void)usleep(10000);
+		}
+		(void)usleep(50000); /* the content, and its deadline */
+		atomic_store(&wall_ms, now + steps[i]);
+		world_wait(job);
+		assert_in_range(clock_mono_ms() - begin, 800, LATE_MS);
+		world_expect(job, OUTCOME_RETRY, 451, NULL);
+		end();
+	}
+}
+
 int
 main(void)
 {
@@ -386,6 +436,7 @@ main(void)
 		cmocka_unit_test_teardown(test_handshake, tear_down),
 		cmocka_unit_test_teardown(test_block, tear_down),
 		cmocka_unit_test_teardown(test_more_mail, tear_down),
+		cmocka_unit_test_teardown(test_clock_is_set, put_clock_back),
 	};
 
 	return cmocka_run_group_tests(tests, common_conf_set_up,

@@ -27,6 +27,7 @@
 #include "daemon/net/io.h"
 #include "daemon/net/reactor.h"
 #include "tests/unit/common_conf_load.h"
+#include "tests/unit/common_vain.h"
 
 #define LAST_WORDS "421 4.3.2 closing\r\n"
 #define LONG_LEN   ((size_t)8 << 20)
@@ -488,23 +489,6 @@ test_last_words_tls(void **state)
 static SSL *asker;
 static int64_t since_ms;
 static unsigned vain_asked;
-static unsigned vain; /* answers that the socket did not take */
-
-static long
-count_vain(BIO *b, int oper, const char *argp, size_t len, int argi, long argl,
-           int ret, size_t *processed)
-{
-	(void)b; /* OpenSSL's callback type */
-	(void)argp;
-	(void)len;
-	(void)argi;
-	(void)argl;
-	(void)processed;
-	if (oper == (BIO_CB_WRITE | BIO_CB_RETURN) && ret <= 0) {
-		vain++;
-	}
-	return ret;
-}
 
 /* What the socket takes of the asker's output; true when it took all. */
 static bool
@@ -580,7 +564,7 @@ asker_shakes_hands(void)
 	if (!asker_sends() || !told("tls")) {
 		return false;
 	}
-	BIO_set_callback_ex(SSL_get_wbio(io_ssl(scene.io)), count_vain);
+	common_vain_count(io_ssl(scene.io));
 	return true;
 }
 
@@ -598,12 +582,12 @@ asker_asks(void)
 	}
 	if (since_ms == 0) {
 		since_ms = clock_mono_ms();
-		vain = 0;
+		common_vain_writes = 0;
 	}
 	if (clock_mono_ms() - since_ms < ASK_MS) {
 		return false;
 	}
-	vain_asked = vain;
+	vain_asked = common_vain_writes;
 	return SSL_write(asker, "NOOP\r\n", 6) == 6;
 }
 

@@ -48,20 +48,18 @@ set_up(void **state)
 {
 	static const struct clock_source source = { wall, mono };
 
-	(void)state; /* cmocka's type */
 	atomic_store(&now_ms, 1000000);
 	clock_inject(&source);
-	lab_start("");
-	return 0;
+	return lab_set_up(state);
 }
 
 static int
 tear_down(void **state)
 {
-	(void)state; /* cmocka's type */
-	lab_stop();
+	int rc = lab_tear_down(state);
+
 	clock_inject(NULL);
-	return 0;
+	return rc;
 }
 
 /* A client behind the proxy at this address, greeted. */
@@ -238,18 +236,14 @@ test_junk(void **state)
 	}
 	send_mail(c); /* forgives nothing */
 	client_command(c, "XYZZY", "500 ");
-	client_expect(c, "421 4.7.0 Too many bad commands");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 4.7.0 Too many bad commands");
 	c = client_greeted(0);
 	for (unsigned i = 0; i < 1000; i++) {
 		client_puts(c, idle[i % 4]);
 		client_puts(c, "\r\n");
 		client_expect(c, "25");
 	}
-	client_expect(c, "421 4.7.0 Too many commands without mail");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 4.7.0 Too many commands without mail");
 }
 
 /* ---- deadlines (B18, C26) ------------------------------------------- */
@@ -274,9 +268,7 @@ test_command_trickle(void **state)
 	trickle(c, 290);
 	client_expect_silence(c, TICKS_MS);
 	trickle(c, 10);
-	client_expect(c, "421 4.4.2 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 4.4.2 ");
 }
 
 /* The endless rest of a line that is too long earns no time either. */
@@ -301,15 +293,11 @@ test_data_trickle(void **state)
 	struct client *c = client_ready(0);
 
 	(void)state; /* cmocka's type */
-	client_command(c, "MAIL FROM:<a@example.com>", "250 ");
-	client_command(c, "RCPT TO:<b@partner.test>", "250 ");
-	client_command(c, "DATA", "354 ");
+	client_begin_content(c);
 	trickle(c, 170);
 	client_expect_silence(c, TICKS_MS);
 	trickle(c, 10);
-	client_expect(c, "421 4.4.2 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 4.4.2 ");
 	assert_int_equal(lab_messages(), 0);
 }
 
@@ -329,9 +317,7 @@ test_data_progress(void **state)
 		block[i + 1] = '\n';
 	}
 	c = client_ready(0);
-	client_command(c, "MAIL FROM:<a@example.com>", "250 ");
-	client_command(c, "RCPT TO:<b@partner.test>", "250 ");
-	client_command(c, "DATA", "354 ");
+	client_begin_content(c);
 	client_puts(c, "From: a@example.com\r\n\r\n");
 	for (; minutes < 58; minutes += 2) {
 		client_send(c, block, sizeof(block));
@@ -343,9 +329,7 @@ test_data_progress(void **state)
 	client_expect(c, "421 4.4.2 ");
 	client_close(&c);
 	c = client_ready(0);
-	client_command(c, "MAIL FROM:<a@example.com>", "250 ");
-	client_command(c, "RCPT TO:<b@partner.test>", "250 ");
-	client_command(c, "DATA", "354 ");
+	client_begin_content(c);
 	client_puts(c, "From: a@example.com\r\n\r\n");
 	for (minutes = 0; minutes < 10; minutes += 2) {
 		client_send(c, block, sizeof(block));
@@ -364,8 +348,7 @@ test_bdat_trickle(void **state)
 	struct client *c = client_ready(0);
 
 	(void)state; /* cmocka's type */
-	client_command(c, "MAIL FROM:<a@example.com>", "250 ");
-	client_command(c, "RCPT TO:<b@partner.test>", "250 ");
+	client_begin(c, "b@partner.test");
 	client_puts(c, "BDAT 4\r\nFrom");
 	client_expect(c, "250 ");
 	client_expect_silence(c, SETTLE_MS);

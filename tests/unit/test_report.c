@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -28,6 +29,7 @@
 #include "daemon/queue/report.h"
 #include "store/store.h"
 #include "tests/unit/common_conf_load.h"
+#include "tests/unit/common_snapshot.h"
 #include "tests/unit/common_store.h"
 
 /*
@@ -48,12 +50,13 @@ static struct {
 	struct queue *queue;
 	bool reports_fail;
 	/* Reports that were handed to the deliverer. */
+	pthread_mutex_t reports_lock; /* of writers */
 	_Atomic unsigned reports_n;
 	char *reports[JOBS_MAX];
 	struct deliver_job *held[JOBS_MAX]; /* toward hang.* */
 	_Atomic unsigned held_n;
 	_Atomic unsigned ended;
-} world;
+} world = { .reports_lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- the deliverer's double ----------------------------------------- */
 
@@ -126,15 +129,14 @@ double_submit(struct deliverer *d, struct deliver_job *job)
 	const char *domain = env->recipients[job->positions[0]].domain;
 
 	if ((env->flags & ENVELOPE_REPORT) != 0) {
-		unsigned n = atomic_load(&world.reports_n);
-
-		while (!atomic_compare_exchange_weak(&world.reports_n, &n,
-		                                     n + 1)) {
-		}
-		assert_true(n < JOBS_MAX);
 		assert_string_equal(env->sender, "");
 		assert_non_null(env->hot);
+		pthread_mutex_lock(&world.reports_lock);
+		unsigned n = atomic_load(&world.reports_n);
+		assert_true(n < JOBS_MAX);
 		world.reports[n] = mem_strndup(env->hot, env->hot_len);
+		atomic_store(&world.reports_n, n + 1);
+		pthread_mutex_unlock(&world.reports_lock);
 	}
 	if (strncmp(domain, "hang", 4) == 0) {
 		world.held[atomic_fetch_add(&world.held_n, 1)] = job;
@@ -148,13 +150,7 @@ double_submit(struct deliverer *d, struct deliver_job *job)
 static struct snapshot *
 make_snapshot(const char *more)
 {
-	char *text = mem_printf(BASE "%s", more);
-	struct err e = { 0 };
-	struct snapshot *s = snapshot_new(common_conf_load(text), &e);
-
-	assert_non_null(s);
-	free(text);
-	return s;
+	return common_snapshot(common_conf_dir, BASE "%s", more);
 }
 
 static void

@@ -16,42 +16,16 @@
 #include "base/mem.h"
 #include "daemon/receive/session_private.h"
 #include "store/envelope.h"
+#include "tests/unit/common_queue.h"
 #include "tests/unit/common_session.h"
 
 #define HEADER  "From: a@example.com\r\nSubject: hi\r\n\r\n"
 #define MESSAGE HEADER "Hello\r\n"
 
-static int
-set_up(void **state)
-{
-	(void)state; /* cmocka's type */
-	lab_start("");
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state; /* cmocka's type */
-	lab_stop();
-	return 0;
-}
-
-static void
-begin(struct client *c, const char *rcpt)
-{
-	char *line = mem_printf("RCPT TO:<%s>", rcpt);
-
-	client_command(c, "MAIL FROM:<a@example.com>", "250 2.1.0 ");
-	client_command(c, line, "250 2.1.5 ");
-	free(line);
-}
-
 static void
 deliver(struct client *c, const char *content)
 {
-	begin(c, "b@partner.test");
-	client_command(c, "DATA", "354 ");
+	client_begin_content(c);
 	client_puts(c, content);
 	client_puts(c, ".\r\n");
 }
@@ -197,8 +171,7 @@ test_smuggling(void **state)
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		struct client *c = client_ready(0);
 
-		begin(c, "b@partner.test");
-		client_command(c, "DATA", "354 ");
+		client_begin_content(c);
 		client_puts(c, HEADER "text");
 		client_send(c, ends[i].end, ends[i].len);
 		client_puts(c, "MAIL FROM:<evil@example.com>\r\n"
@@ -211,7 +184,7 @@ test_smuggling(void **state)
 		client_close(&c);
 	}
 	assert_int_equal(lab_messages(), 0);
-	assert_int_equal(lab_memory_taken(), 0);
+	assert_int_equal(queue_double_taken(), 0);
 }
 
 /* B05, B11, C48: plaintext behind STARTTLS never counts. */
@@ -243,9 +216,7 @@ test_starttls(void **state)
 
 	c = client_ready(0);
 	client_puts(c, "STARTTLS\r\nRSET\r\n");
-	client_expect(c, "554 5.5.0 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "554 5.5.0 ");
 }
 
 static void
@@ -299,7 +270,7 @@ test_bdat(void **state)
 	struct client *c = client_ready(0);
 
 	(void)state; /* cmocka's type */
-	begin(c, "b@partner.test");
+	client_begin(c, "b@partner.test");
 	client_puts(c, "BDAT 23\r\nFrom: a@example.com\r\n\r\n");
 	client_expect(c, "250 2.0.0 ");
 	client_command(c, "DATA", "503 5.5.1 ");
@@ -308,7 +279,7 @@ test_bdat(void **state)
 	client_expect(c, "554 5.6.0 "); /* ends in a bare CR */
 	assert_int_equal(lab_messages(), 0);
 
-	begin(c, "b@partner.test");
+	client_begin(c, "b@partner.test");
 	client_puts(c, "BDAT 23\r\nFrom: a@example.com\r\n\r\nBDAT 7\r\n"
 	               ".\r\n..\r\nBDAT 0 LAST\r\nNOOP\r\n");
 	client_expect(c, "250 2.0.0 ");
@@ -329,9 +300,7 @@ test_bdat(void **state)
 	client_expect(c, "554 5.5.1 ");
 	client_command(c, "RCPT TO:<b@partner.test>", "503 ");
 	client_command(c, "BDAT -1", "501 5.5.4 ");
-	client_expect(c, "421 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 ");
 }
 
 static char *
@@ -360,7 +329,7 @@ test_long(void **state)
 		char *text = long_message(sizes[i / 2]);
 		const struct lab_message *m;
 
-		lab_set_memory(i % 2 == 0);
+		queue_double_set_memory(i % 2 == 0);
 		deliver(c, text);
 		client_expect(c, "250 2.0.0 ");
 		m = lab_message(i);
@@ -370,7 +339,7 @@ test_long(void **state)
 		free(text);
 		client_close(&c);
 	}
-	assert_int_equal(lab_memory_taken(), 0);
+	assert_int_equal(queue_double_taken(), 0);
 }
 
 /* The memory of a message is given back, also when the client goes away in
@@ -383,8 +352,7 @@ test_lost_client(void **state)
 		struct client *c = client_ready(0);
 		char *text = long_message(i % 2 == 0 ? 5000 : 600000);
 
-		begin(c, "b@partner.test");
-		client_command(c, "DATA", "354 ");
+		client_begin_content(c);
 		client_puts(c, text);
 		free(text);
 		client_close(&c);
@@ -393,7 +361,7 @@ test_lost_client(void **state)
 		usleep(1000);
 	}
 	assert_int_equal(lab_counters()->connections, 0);
-	assert_int_equal(lab_memory_taken(), 0);
+	assert_int_equal(queue_double_taken(), 0);
 	assert_int_equal(lab_messages(), 0);
 }
 
@@ -480,7 +448,7 @@ test_pipelining(void **state)
 	struct client *c = client_ready(0);
 
 	(void)state; /* cmocka's type */
-	lab_hold();
+	queue_double_hold();
 	client_puts(c, "MAIL FROM:<a@example.com>\r\n"
 	               "RCPT TO:<b@partner.test>\r\nRCPT TO:<>\r\nDATA\r\n");
 	client_expect(c, "250 2.1.0 ");
@@ -489,21 +457,17 @@ test_pipelining(void **state)
 	client_expect(c, "354 ");
 	client_puts(c, MESSAGE ".\r\nMAIL FROM:<c@example.com>\r\nNOOP\r\n");
 	client_expect_silence(c, 200);
-	lab_release();
+	queue_double_release();
 	client_expect(c, "250 2.0.0 Ok: queued");
 	client_expect(c, "250 2.1.0 ");
 	client_expect(c, "250 2.0.0 Ok\r\n");
 	/* A refused DATA does not turn content into commands. */
 	client_puts(c, "DATA\r\nRSET\r\n.\r\n");
 	client_expect(c, "554 5.5.1 ");
-	client_expect(c, "421 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 ");
 	c = client_ready(0);
 	client_puts(c, "QUIT\r\nNOOP\r\n");
-	client_expect(c, "221 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "221 ");
 }
 
 /* A peer that has closed its side still gets the answer. */
@@ -513,23 +477,21 @@ test_half_close(void **state)
 	struct client *c = client_ready(0);
 
 	(void)state; /* cmocka's type */
-	lab_hold();
+	queue_double_hold();
 	deliver(c, MESSAGE);
 	client_puts(c, "QUIT\r\n");
 	client_half_close(c);
 	client_expect_silence(c, 200);
-	lab_release();
+	queue_double_release();
 	client_expect(c, "250 2.0.0 Ok: queued");
-	client_expect(c, "221 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "221 ");
 	/* And one that is gone does no harm. */
 	c = client_ready(0);
-	lab_hold();
+	queue_double_hold();
 	deliver(c, MESSAGE);
 	client_expect_silence(c, 100);
 	client_close(&c);
-	lab_release();
+	queue_double_release();
 	c = client_ready(0);
 	client_close(&c);
 	assert_int_equal(lab_messages(), 2);
@@ -543,20 +505,18 @@ test_store_trouble(void **state)
 	struct client *other;
 
 	(void)state; /* cmocka's type */
-	lab_set_result(QUEUE_FULL);
+	queue_double_set_result(QUEUE_FULL);
 	deliver(c, MESSAGE);
 	client_expect(c, "452 4.3.1 ");
-	lab_set_result(QUEUE_FAILED);
+	queue_double_set_result(QUEUE_FAILED);
 	deliver(c, MESSAGE);
 	client_expect(c, "451 4.3.0 ");
-	lab_set_accepting(false);
+	queue_double_set_accepting(false);
 	client_command(c, "MAIL FROM:<a@example.com>", "452 4.3.1 ");
 	other = client_open(0);
-	client_expect(other, "421 4.3.1 ");
-	client_expect_closed(other);
-	client_close(&other);
-	lab_set_accepting(true);
-	lab_set_result(QUEUE_OK);
+	client_expect_end(&other, "421 4.3.1 ");
+	queue_double_set_accepting(true);
+	queue_double_set_result(QUEUE_OK);
 	deliver(c, MESSAGE);
 	client_expect(c, "250 2.0.0 ");
 	client_close(&c);
@@ -578,12 +538,10 @@ test_limits(void **state)
 	{
 		struct client *third = client_open(0);
 
-		client_expect(third, "421 4.7.0 ");
-		client_expect_closed(third);
-		client_close(&third);
+		client_expect_end(&third, "421 4.7.0 ");
 	}
 	client_close(&other);
-	begin(c, "b@partner.test");
+	client_begin(c, "b@partner.test");
 	client_command(c, "RCPT TO:<c@partner.test>", "250 ");
 	client_command(c, "RCPT TO:<d@partner.test>", "452 4.5.3 ");
 	client_command(c, "DATA", "354 ");
@@ -596,9 +554,7 @@ test_limits(void **state)
 	free(noise);
 	client_command(c, "FOO", "500 ");
 	client_command(c, "BAR", "500 ");
-	client_expect(c, "421 4.7.0 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 4.7.0 ");
 	c = client_ready(0);
 	for (unsigned i = 0; i < 4; i++) {
 		client_command(c, "NOOP", "250 ");
@@ -615,9 +571,7 @@ test_strangers(void **state)
 
 	(void)state; /* cmocka's type */
 	client_puts(c, "POST / HTTP/1.1\r\nHost: x\r\n\r\nEHLO x\r\n");
-	client_expect(c, "421 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 ");
 }
 
 /* C26 */
@@ -631,12 +585,9 @@ test_timeout(void **state)
 	           "data_timeout = \"1s\"; };\n");
 	c = client_ready(0);
 	client_puts(c, "NOO"); /* earns no time */
-	client_expect(c, "421 4.4.2 ");
-	client_expect_closed(c);
-	client_close(&c);
+	client_expect_end(&c, "421 4.4.2 ");
 	c = client_ready(0);
-	begin(c, "b@partner.test");
-	client_command(c, "DATA", "354 ");
+	client_begin_content(c);
 	client_puts(c, HEADER);
 	client_expect(c, "421 4.4.2 ");
 	client_close(&c);
@@ -675,7 +626,7 @@ test_snapshot(void **state)
 	client_command(c, "RCPT TO:<b@partner.test>", "250 ");
 	client_command(c, "RCPT TO:<c@partner.test>", "250 ");
 	client_command(c, "RSET", "250 ");
-	begin(c, "b@partner.test");
+	client_begin(c, "b@partner.test");
 	client_command(c, "RCPT TO:<c@partner.test>", "452 4.5.3 ");
 	client_close(&c);
 }
@@ -688,7 +639,7 @@ test_drain(void **state)
 	struct client *busy = client_ready(0);
 
 	(void)state; /* cmocka's type */
-	begin(busy, "b@partner.test");
+	client_begin(busy, "b@partner.test");
 	lab_drain();
 	client_expect(idle, "421 4.3.2 ");
 	client_expect_closed(idle);
@@ -762,7 +713,8 @@ test_many_recipients(void **state)
 	client_close(&c);
 }
 
-#define SESSION_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define SESSION_TEST(f)                                                        \
+	cmocka_unit_test_setup_teardown(f, lab_set_up, lab_tear_down)
 
 int
 main(void)

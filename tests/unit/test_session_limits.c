@@ -352,14 +352,6 @@ set_up(void **state)
 	return 0;
 }
 
-static int
-tear_down(void **state)
-{
-	(void)state; /* cmocka's type */
-	stage_stop();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -374,5 +366,5 @@ main(void)
 		cmocka_unit_test(test_sizes),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, stage_tear_down);
 }

@@ -21,6 +21,7 @@
 #include "store/envelope.h"
 #include "tests/unit/common_model.h"
 #include "tests/unit/common_model_stage.h"
+#include "tests/unit/common_queue.h"
 
 #define SEQUENCES    2000
 #define OPS_MAX      64
@@ -335,13 +336,13 @@ apply_settings(const struct step *st)
 		                                     QUEUE_FAILED };
 
 	if (st->set_result != -1) {
-		stage_set_result(results[st->set_result]);
+		queue_double_set_result(results[st->set_result]);
 	}
 	if (st->set_accepting != -1) {
-		stage_set_accepting(st->set_accepting == 1);
+		queue_double_set_accepting(st->set_accepting == 1);
 	}
 	if (st->set_memory != -1) {
-		stage_set_memory(st->set_memory == 1);
+		queue_double_set_memory(st->set_memory == 1);
 	}
 }
 
@@ -420,9 +421,7 @@ open_session(struct run *r, uint64_t *random)
 	               networks[client], counter >> 8 & 0xff, counter & 0xff,
 	               1 + (counter >> 16 & 0x7f));
 	model_init(&r->model, client, tls);
-	stage_set_result(QUEUE_OK);
-	stage_set_accepting(true);
-	stage_set_memory(true);
+	queue_double_reset();
 	stage_open(address, tls);
 	if (tls && !stage_start_tls()) {
 		fail_run(r, "the TLS handshake failed");
@@ -563,14 +562,6 @@ set_up(void **state)
 	return 0;
 }
 
-static int
-tear_down(void **state)
-{
-	(void)state; /* cmocka's type */
-	stage_stop();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -578,5 +569,5 @@ main(void)
 		cmocka_unit_test(test_random_sessions),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, stage_tear_down);
 }

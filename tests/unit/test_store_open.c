@@ -152,6 +152,39 @@ test_symlink_database(void **state)
 	free(aside);
 }
 
+/* What SQLite would open by name beside the data base: refused, and left as it
+ * is. */
+static void
+test_linked_companions(void **state)
+{
+	static const char *const names[] = { "queue.db-wal", "queue.db-shm",
+		                             "queue.db-journal" };
+	static const char text[] = "somebody else's";
+	char *aside = state_path(*state, "elsewhere");
+	char back[sizeof(text)];
+	int fd;
+
+	fill_store(*state, 1, NULL);
+	fd = open(aside, O_RDWR | O_CREAT, 0600);
+	assert_int_equal(write(fd, text, sizeof(text)), sizeof(text));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *path = state_path(*state, names[i]);
+
+		(void)unlink(path);
+		assert_int_equal(symlink(aside, path), 0);
+		scratch_refused(*state, ERR_CORRUPT, names[i]);
+		assert_int_equal(unlink(path), 0);
+		assert_int_equal(link(aside, path), 0);
+		scratch_refused(*state, ERR_CORRUPT, names[i]);
+		assert_int_equal(unlink(path), 0);
+		free(path);
+	}
+	assert_int_equal(pread(fd, back, sizeof(back), 0), sizeof(back));
+	assert_memory_equal(back, text, sizeof(text));
+	close(fd);
+	free(aside);
+}
+
 static void
 test_damaged_page(void **state)
 {
@@ -405,6 +438,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_foreign_database, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(test_symlink_database, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(test_linked_companions, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_page, setup,
 		                                teardown),
