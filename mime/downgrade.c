@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 #include "mime/encode.h"
 #include "mime/structure.h"
@@ -344,13 +345,6 @@ rewrap_base64(struct job *j, const char *body, size_t len)
 	return buf_append(j->out, line, n);
 }
 
-static bool
-is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') ||
-	       (c >= 'a' && c <= 'f');
-}
-
 /* One over-long quoted-printable line, without its line end. */
 static int
 rewrap_qp_line(struct job *j, const char *line, size_t len)
@@ -368,8 +362,8 @@ rewrap_qp_line(struct job *j, const char *line, size_t len)
 		size_t n = line[i] == '=' && !soft ? 3 : 1;
 		const char *token = line + i;
 
-		if (n == 3 &&
-		    (len - i < 3 || !is_hex(token[1]) || !is_hex(token[2]))) {
+		if (n == 3 && (len - i < 3 || hex_value(token[1]) == -1 ||
+		               hex_value(token[2]) == -1)) {
 			return err_set(
 				j->e, ERR_REFUSED,
 				"junk in an over-long quoted-printable line");

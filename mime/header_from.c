@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "mime/encode.h"
 
 #define COMMENT_DEPTH_MAX 16
@@ -127,18 +128,6 @@ check_brackets(const char *s, size_t len, const struct address *a,
 	return malformed(e, "the display name shows another address");
 }
 
-static int
-hex_digit(char c)
-{
-	const char *digits = "0123456789ABCDEFabcdef";
-	const char *at = c == '\0' ? NULL : strchr(digits, c);
-
-	if (at == NULL) {
-		return -1;
-	}
-	return at - digits < 16 ? (int)(at - digits) : (int)(at - digits) - 6;
-}
-
 /* The Q encoding (RFC 2047 section 4.2). */
 static void
 decode_q(const char *s, size_t len, struct buf *out)
@@ -146,10 +135,10 @@ decode_q(const char *s, size_t len, struct buf *out)
 	for (size_t i = 0; i < len; i++) {
 		char c = s[i] == '_' ? ' ' : s[i];
 
-		if (c == '=' && len - i > 2 && hex_digit(s[i + 1]) != -1 &&
-		    hex_digit(s[i + 2]) != -1) {
-			c = (char)(hex_digit(s[i + 1]) * 16 +
-			           hex_digit(s[i + 2]));
+		if (c == '=' && len - i > 2 && hex_value(s[i + 1]) != -1 &&
+		    hex_value(s[i + 2]) != -1) {
+			c = (char)(hex_value(s[i + 1]) * 16 +
+			           hex_value(s[i + 2]));
 			i += 2;
 		}
 		buf_add(out, &c, 1);
