@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -39,6 +40,25 @@ common_conf_print(void)
 		                                                   : "",
 		              common_conf_findings.list[i].text);
 	}
+}
+
+struct conf *
+common_conf_loads(const char *fmt, ...)
+{
+	struct conf *c;
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	assert_int_not_equal(vasprintf(&text, fmt, ap), -1);
+	va_end(ap);
+	c = common_conf_load(text);
+	free(text);
+	if (c == NULL) {
+		common_conf_print();
+		fail();
+	}
+	return c;
 }
 
 bool

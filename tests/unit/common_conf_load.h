@@ -33,6 +33,10 @@ int common_conf_tear_down(void **state);
 
 /* Writes text to sortie.conf in the folder and loads that. */
 struct conf *common_conf_load(const char *text);
+/* The same from a format; the test fails, with the findings, when that does
+ * not load. */
+struct conf *common_conf_loads(const char *fmt, ...)
+	__attribute__((format(printf, 1, 2)));
 void common_conf_print(void);
 /* Is there a finding of this kind, line and fragment? line 0: any line. */
 bool common_conf_has(bool warning, unsigned line, const char *fragment);

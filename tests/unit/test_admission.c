@@ -31,16 +31,7 @@ static const char settings[] =
 static struct conf *
 load(const char *extra)
 {
-	char text[4096];
-	struct conf *c;
-
-	(void)snprintf(text, sizeof(text), "%s%s", settings, extra);
-	c = common_conf_load(text);
-	if (c == NULL) {
-		common_conf_print();
-		fail();
-	}
-	return c;
+	return common_conf_loads("%s%s", settings, extra);
 }
 
 static bool

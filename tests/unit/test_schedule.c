@@ -26,15 +26,7 @@ static const uint32_t randoms[] = { 0, 499, 999, UINT32_MAX };
 static struct conf *
 load(const char *delivery)
 {
-	char *text = mem_printf(BASE "delivery = { %s };\n", delivery);
-	struct conf *c = common_conf_load(text);
-
-	free(text);
-	if (c == NULL) {
-		common_conf_print();
-		fail();
-	}
-	return c;
+	return common_conf_loads(BASE "delivery = { %s };\n", delivery);
 }
 
 /* The wait after attempt number n, made age_ms after the arrival. */

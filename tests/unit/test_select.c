@@ -36,16 +36,8 @@ static int64_t now_ms;
 static struct conf *
 load(const char *policies)
 {
-	char *text = mem_printf("%spolicies = { auto_allow = (\n%s); };\n",
-	                        settings, policies);
-	struct conf *c = common_conf_load(text);
-
-	free(text);
-	if (c == NULL) {
-		common_conf_print();
-		fail();
-	}
-	return c;
+	return common_conf_loads("%spolicies = { auto_allow = (\n%s); };\n",
+	                         settings, policies);
 }
 
 static struct select_question
