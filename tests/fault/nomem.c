@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
 
 #include "tests/fault/control.h"
@@ -27,10 +28,13 @@ static void
 name_place(const ucontext_t *context)
 {
 #ifdef __x86_64__
-	void *at = (void *)context->uc_mcontext.gregs[REG_RIP];
+	void *at;
+	void **stack;
 
+	memcpy(&at, &context->uc_mcontext.gregs[REG_RIP], sizeof(at));
+	memcpy(&stack, &context->uc_mcontext.gregs[REG_RSP], sizeof(stack));
 	if (at == NULL) {
-		at = *(void **)context->uc_mcontext.gregs[REG_RSP];
+		at = *stack;
 	}
 	backtrace_symbols_fd(&at, 1, STDERR_FILENO);
 #else
