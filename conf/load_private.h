@@ -99,6 +99,10 @@ void load_groups(struct loader *l, const config_setting_t *root);
 void load_definitions(struct loader *l, const config_setting_t *root);
 void load_policies(struct loader *l, const config_setting_t *root);
 
+/* shadow.c: warns of policies that can never win; items[i] is where policy i
+ * stands. */
+void load_check_shadows(struct loader *l, const config_setting_t *const *items);
+
 /* secret.c: files that the configuration names. Each adds findings at s. */
 void load_check_pair(struct loader *l, const config_setting_t *s);
 void load_check_ca(struct loader *l, const config_setting_t *s,

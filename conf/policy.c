@@ -361,6 +361,7 @@ load_policies(struct loader *l, const config_setting_t *root)
 	const config_setting_t *group = load_member(root, "policies");
 	enum conf_policy_type type = CONF_POLICY_SECURE_DELIVERY;
 	struct conf *c = l->c;
+	const config_setting_t **items;
 	size_t total = 0;
 	int types = 0;
 
@@ -373,6 +374,7 @@ load_policies(struct loader *l, const config_setting_t *root)
 			config_setting_get_elem(group, (unsigned)i));
 	}
 	c->policies = arena_alloc(c->arena, total * sizeof(*c->policies) + 1);
+	items = arena_alloc(c->arena, total * sizeof(*items) + 1);
 	for (int i = 0; i < types; i++) {
 		const config_setting_t *list =
 			config_setting_get_elem(group, (unsigned)i);
@@ -381,7 +383,9 @@ load_policies(struct loader *l, const config_setting_t *root)
 			continue; /* keys.c has said so */
 		}
 		for (size_t j = 0; j < n; j++) {
-			load_policy(l, load_list_at(list, j), type);
+			items[c->policies_n] = load_list_at(list, j);
+			load_policy(l, items[c->policies_n], type);
 		}
 	}
+	load_check_shadows(l, items);
 }

@@ -70,6 +70,10 @@ winner_of(const struct select *s, const struct conf *c,
 		enum select_why why = select_explain(s, q, &a, p);
 		bool won = a.winners[p->type] == p;
 
+		/* The loader warns of none that wins after all. */
+		assert_false(won &&
+		             common_conf_has(true, p->line, "never win"));
+
 		if (won != (why == SELECT_WINS)) {
 			print_error("%s -> %s (%s): policy %zu %s: %s, %s\n",
 			            q->sender, q->recipient,
@@ -100,49 +104,49 @@ static const struct row rows[] = {
 	/* Scopes, least specific first; the last of the file wins by that. */
 	{ P("none", "from = \"external\"; to = \"everyone\";"),
 	  "alice@example.com", "x@partner.test", "" },
-	{ P("all", "") "," P("in", "from = \"internal\";"), "alice@example.com",
-	  "x@partner.test", "in" },
-	{ P("in", "from = \"internal\";") "," P("sub",
-	                                        "from = \"domain:*.com\";"),
+	{ P("all", "") ",\n" P("in", "from = \"internal\";"),
+	  "alice@example.com", "x@partner.test", "in" },
+	{ P("in", "from = \"internal\";") ",\n" P("sub",
+	                                          "from = \"domain:*.com\";"),
 	  "alice@example.com", "x@partner.test", "sub" },
-	{ P("far", "to = \"domain:*.test\";") "," P(
+	{ P("far", "to = \"domain:*.test\";") ",\n" P(
 		  "near", "to = \"domain:*.partner.test\";"),
 	  "alice@example.com", "x@mail.partner.test", "near" },
-	{ P("near", "to = \"domain:*.partner.test\";") "," P(
+	{ P("near", "to = \"domain:*.partner.test\";") ",\n" P(
 		  "far", "to = \"domain:*.test\";"),
 	  "alice@example.com", "x@mail.partner.test", "near" },
 	{ P("sub", "to = \"domain:*.partner.test\";"), "alice@example.com",
 	  "x@partner.test", "" }, /* a wildcard is not the domain itself */
 	{ P("domain", "to = \"domain:partner.test\";"), "alice@example.com",
 	  "x@mail.partner.test", "" },
-	{ P("sub", "from = \"domain:*.com\";") "," P(
+	{ P("sub", "from = \"domain:*.com\";") ",\n" P(
 		  "domain", "from = \"domain:example.com\";"),
 	  "alice@example.com", "x@partner.test", "domain" },
-	{ P("domain", "from = \"domain:example.com\";") "," P(
+	{ P("domain", "from = \"domain:example.com\";") ",\n" P(
 		  "group", "from = \"group:finance\";"),
 	  "cfo@example.com", "x@partner.test", "group" },
-	{ P("group", "from = \"group:finance\";") "," P(
+	{ P("group", "from = \"group:finance\";") ",\n" P(
 		  "address", "from = \"address:cfo@example.com\";"),
 	  "cfo@example.com", "x@partner.test", "address" },
-	{ P("address", "from = \"address:cfo@example.com\";") "," P(
+	{ P("address", "from = \"address:cfo@example.com\";") ",\n" P(
 		  "group", "from = \"group:finance\";"),
 	  "cfo@example.com", "x@partner.test", "address" },
 	/* From before To. */
-	{ P("to", "to = \"address:x@partner.test\";") "," P(
+	{ P("to", "to = \"address:x@partner.test\";") ",\n" P(
 		  "from", "from = \"internal\";"),
 	  "alice@example.com", "x@partner.test", "from" },
-	{ P("to", "to = \"address:x@partner.test\";") "," P(
+	{ P("to", "to = \"address:x@partner.test\";") ",\n" P(
 		  "from", "to = \"domain:partner.test\";"),
 	  "alice@example.com", "x@partner.test", "to" },
 	/* The order of the file, two groups being as specific. */
-	{ P("first", "from = \"group:staff\";") "," P(
+	{ P("first", "from = \"group:staff\";") ",\n" P(
 		  "second", "from = \"group:finance\";"),
 	  "cfo@example.com", "x@partner.test", "first" },
 	/* Override, and within override the order as ever. */
-	{ P("address", "from = \"address:cfo@example.com\";") "," P(
+	{ P("address", "from = \"address:cfo@example.com\";") ",\n" P(
 		  "over", "override = true;"),
 	  "cfo@example.com", "x@partner.test", "over" },
-	{ P("over", "override = true;") "," P(
+	{ P("over", "override = true;") ",\n" P(
 		  "finer", "from = \"internal\"; override = true;"),
 	  "cfo@example.com", "x@partner.test", "finer" },
 	/* Addresses as mail compares them. */
@@ -160,17 +164,18 @@ static const struct row rows[] = {
 	{ P("in", "from = \"internal\";"), "", "x@partner.test", "in" },
 	{ P("out", "from = \"external\";"), "", "x@partner.test", "" },
 	/* Switched off, not yet, no more, within. */
-	{ P("off", "from = \"internal\"; enabled = false;") "," P("on", ""),
+	{ P("off", "from = \"internal\"; enabled = false;") ",\n" P("on", ""),
 	  "alice@example.com", "x@partner.test", "on" },
-	{ P("later", "from = \"internal\"; "
-	             "valid_from = \"2026-06-15T12:00:01Z\";") "," P("on", ""),
+	{ P("later",
+	    "from = \"internal\"; "
+	    "valid_from = \"2026-06-15T12:00:01Z\";") ",\n" P("on", ""),
 	  "alice@example.com", "x@partner.test", "on" },
 	{ P("over", "from = \"internal\"; "
-	            "valid_to = \"2026-06-15T12:00:00Z\";") "," P("on", ""),
+	            "valid_to = \"2026-06-15T12:00:00Z\";") ",\n" P("on", ""),
 	  "alice@example.com", "x@partner.test", "on" },
 	{ P("now",
 	    "from = \"internal\"; valid_from = \"2026-06-15T12:00:00Z\"; "
-	    "valid_to = \"2026-06-15T12:00:01Z\";") "," P("on", ""),
+	    "valid_to = \"2026-06-15T12:00:01Z\";") ",\n" P("on", ""),
 	  "alice@example.com", "x@partner.test", "now" },
 	/* The client's address. */
 	{ P("near", "source_ips = ( \"203.0.113.0/28\" );"),
@@ -187,7 +192,7 @@ static const struct row rows[] = {
 	/* Exchanged, its From is what was its To. */
 	{ P("back",
 	    "from = \"address:x@partner.test\"; to = \"everyone\"; "
-	    "bidirectional = true;") "," P("in", "from = \"internal\";"),
+	    "bidirectional = true;") ",\n" P("in", "from = \"internal\";"),
 	  "alice@example.com", "x@partner.test", "in" },
 };
 
