@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/signals.h"
 
 struct mailbox {
 	pthread_mutex_t lock;
@@ -296,7 +296,6 @@ struct workers *
 workers_new(unsigned n, const char *name)
 {
 	struct workers *w;
-	sigset_t all;
 	sigset_t before;
 	unsigned i;
 
@@ -308,11 +307,7 @@ workers_new(unsigned n, const char *name)
 		abort();
 	}
 
-	/* Signals are the main thread's; a new thread inherits the mask. */
-	(void)sigfillset(&all);
-	if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
-		abort();
-	}
+	signals_block(&before);
 	for (i = 0; i < n; i++) {
 		char text[32];
 
@@ -323,9 +318,7 @@ workers_new(unsigned n, const char *name)
 		text[15] = '\0'; /* as long as the kernel takes */
 		(void)pthread_setname_np(w->threads[i], text); /* cosmetic */
 	}
-	if (pthread_sigmask(SIG_SETMASK, &before, NULL) != 0) {
-		abort();
-	}
+	signals_restore(&before);
 	return w;
 }
 

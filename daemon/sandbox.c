@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <pthread.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -35,6 +37,7 @@
 #define KEYS_PER_SIGNER     UINT64_C(16384)
 #define KEYS_MAX            (UINT64_C(1) << 26)
 #define KEYS_SMALLEST       32 /* octets of one allocation */
+#define FILTER_SECONDS      10 /* said in the text of on_alarm */
 
 static void
 complain(const char *what, int error)
@@ -292,11 +295,40 @@ static const int refused[] = {
 };
 
 static void
+on_alarm(int sig)
+{
+	static const char text[] =
+		"sortied: the filter of system calls was not ready in 10 s, "
+		"which happens for want of memory\n";
+
+	(void)sig; /* the one we set */
+	ssize_t n = write(STDERR_FILENO, text, sizeof(text) - 1);
+	(void)n; /* there is nobody else to tell */
+	_exit(1);
+}
+
+/* libseccomp 2.5 was seen to turn for ever after an allocation failed, and
+ * who waits for ever to start tells nobody. */
+static void
+bound_filter(bool on)
+{
+	struct sigaction sa = { .sa_handler = on ? on_alarm : SIG_DFL };
+	sigset_t alarm_only;
+
+	(void)sigemptyset(&alarm_only);
+	(void)sigaddset(&alarm_only, SIGALRM);
+	(void)sigaction(SIGALRM, &sa, NULL); /* cannot fail */
+	(void)pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
+	(void)alarm(on ? FILTER_SECONDS : 0);
+}
+
+static void
 refuse_calls(void)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
 	int rc = f == NULL ? -ENOMEM : 0;
 
+	bound_filter(true);
 	for (size_t i = 0; rc == 0 && i < sizeof(refused) / sizeof(refused[0]);
 	     i++) {
 		/* EPERM is an error to handle; a signal would lose mail. */
@@ -314,6 +346,7 @@ refuse_calls(void)
 	if (f != NULL) {
 		seccomp_release(f);
 	}
+	bound_filter(false);
 }
 
 void

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/signals.h"
 #include "daemon/net/reactor_private.h"
 #include "daemon/net/snapshot.h"
 
@@ -61,12 +61,23 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	io_tick(&r->io, clock_mono_ms());
 }
 
+/* libevent 2.1 goes on with half of its tables after an allocation failed:
+ * it gets memory, or the process ends as everywhere else (A3.13). */
+static void
+give_memory(void)
+{
+	event_set_mem_functions(mem_alloc, mem_realloc, free);
+}
+
 static int
 reactor_init(struct reactor *r, struct err *e)
 {
-	struct event_config *cfg = event_config_new();
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct event_config *cfg;
 	struct timeval tick = { .tv_usec = REACTOR_TICK_MS * 1000L };
 
+	(void)pthread_once(&once, give_memory); /* cannot fail */
+	cfg = event_config_new();
 	if (cfg == NULL) {
 		return err_set(e, ERR_SYSTEM, "event loop: no configuration");
 	}
@@ -184,15 +195,12 @@ int
 reactor_start(struct reactor *r, struct err *e)
 {
 	char name[16];
-	sigset_t all;
-	sigset_t old;
+	sigset_t before;
 	int error;
 
-	/* Signals are the main thread's business. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	signals_block(&before);
 	error = pthread_create(&r->thread, NULL, thread_main, r);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	signals_restore(&before);
 	if (error != 0) {
 		return err_sys(e, error, "start reactor %u", r->index);
 	}

@@ -1,7 +1,8 @@
 /*
  * Preloaded: the allocation whose number stands in word 1 fails, word 0 counts
  * them all, word 2 counts those that failed. Word 3: not that one alone but
- * this many in a row. Who then uses a null pointer is named on standard error.
+ * this many in a row. Who then uses a null pointer is named on standard error,
+ * and behind it who asked for the memory.
  */
 #include <errno.h>
 #include <execinfo.h>
@@ -21,6 +22,9 @@ extern void *__libc_memalign(size_t alignment, size_t size);
 
 #define FRAMES  12
 #define OF_HERE 2 /* the handler, and the C library's return from it */
+
+static void *asked[FRAMES]; /* of the allocation that failed */
+static int asked_n;
 
 /* The call of a null pointer has no frame: what it returns to stands on top of
  * the stack. */
@@ -55,6 +59,7 @@ on_crash(int sig, siginfo_t *info, void *context)
 		backtrace_symbols_fd(frames + OF_HERE, n - OF_HERE,
 		                     STDERR_FILENO);
 	}
+	backtrace_symbols_fd(asked, asked_n, STDERR_FILENO);
 	(void)raise(sig); /* the default action by now: the end */
 }
 
@@ -80,6 +85,9 @@ fails(void)
 		return 0;
 	}
 	atomic_fetch_add(&control[2], 1);
+	if (number == at) {
+		asked_n = backtrace(asked, FRAMES);
+	}
 	errno = ENOMEM;
 	return 1;
 }

@@ -73,7 +73,8 @@ class Starving:
 
     def place(self, mark):
         """The library or program that crashed, by the lines of nomem.c: they
-        begin with a path, the innermost first."""
+        begin with a path, the innermost first. (libunbound leaves a freed
+        event behind when it lacks memory, and libevent falls over it.)"""
         text = self.w.daemon.text(mark)
         found = re.findall(r"(?m)^(/\S+?)\((.*)$", text)
         print("crash:\n" + ("\n".join(map(str, found)) or text[-2000:]))
