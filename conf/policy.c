@@ -374,7 +374,7 @@ load_policies(struct loader *l, const config_setting_t *root)
 			config_setting_get_elem(group, (unsigned)i));
 	}
 	c->policies = arena_alloc(c->arena, total * sizeof(*c->policies) + 1);
-	items = arena_alloc(c->arena, total * sizeof(*items) + 1);
+	items = arena_alloc(c->arena, total * sizeof(void *) + 1);
 	for (int i = 0; i < types; i++) {
 		const config_setting_t *list =
 			config_setting_get_elem(group, (unsigned)i);
