@@ -19,7 +19,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/signals.h"
+#include "base/thread.h"
 
 struct mailbox {
 	pthread_mutex_t lock;
@@ -296,7 +296,6 @@ struct workers *
 workers_new(unsigned n, const char *name)
 {
 	struct workers *w;
-	sigset_t before;
 	unsigned i;
 
 	w = mem_alloc(sizeof(*w) + n * sizeof(w->threads[0]));
@@ -307,18 +306,14 @@ workers_new(unsigned n, const char *name)
 		abort();
 	}
 
-	signals_block(&before);
 	for (i = 0; i < n; i++) {
 		char text[32];
 
-		if (pthread_create(&w->threads[i], NULL, work, w) != 0) {
+		(void)snprintf(text, sizeof(text), "%.10s-%u", name, i);
+		if (thread_start(&w->threads[i], text, work, w) != 0) {
 			abort(); /* start-up: nothing to save yet */
 		}
-		(void)snprintf(text, sizeof(text), "%.10s-%u", name, i);
-		text[15] = '\0'; /* as long as the kernel takes */
-		(void)pthread_setname_np(w->threads[i], text); /* cosmetic */
 	}
-	signals_restore(&before);
 	return w;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "store/committer_private.h"
 
 /*
@@ -200,7 +201,6 @@ run(void *arg)
 {
 	struct committer *k = arg;
 
-	(void)pthread_setname_np(pthread_self(), "committer");
 	while (true) {
 		atomic_store_explicit(&k->s->busy_ms, 0, memory_order_relaxed);
 		wait_for_work(k);
@@ -242,7 +242,7 @@ committer_start(struct store *s, struct err *e)
 	task_list_init(&k->waiting);
 	task_list_init(&k->stuck);
 	k->compact_at_ms = clock_mono_ms() + COMPACT_MS;
-	rc = pthread_create(&k->thread, NULL, run, k);
+	rc = thread_start(&k->thread, "committer", run, k);
 	if (rc != 0) {
 		free(k);
 		return err_sys(e, rc, "start the committer");

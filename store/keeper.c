@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "store/store_private.h"
 
 /*
@@ -48,7 +49,6 @@ run(void *arg)
 {
 	struct keeper *k = arg;
 
-	(void)pthread_setname_np(pthread_self(), "store-keeper");
 	store_prepare(k->s); /* the next segment, while the first one fills */
 	pthread_mutex_lock(&k->lock);
 	while (true) {
@@ -88,7 +88,7 @@ keeper_start(struct store *s, struct err *e)
 	(void)sqlite3_exec(k->db, "SELECT n FROM probe", NULL, NULL, NULL);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->wake, NULL);
-	rc = pthread_create(&k->thread, NULL, run, k);
+	rc = thread_start(&k->thread, "store-keeper", run, k);
 	if (rc != 0) {
 		sqlite3_close(k->db);
 		free(k);

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/signals.h"
+#include "base/thread.h"
 #include "daemon/net/reactor_private.h"
 #include "daemon/net/snapshot.h"
 
@@ -195,18 +195,14 @@ int
 reactor_start(struct reactor *r, struct err *e)
 {
 	char name[16];
-	sigset_t before;
 	int error;
 
-	signals_block(&before);
-	error = pthread_create(&r->thread, NULL, thread_main, r);
-	signals_restore(&before);
+	(void)snprintf(name, sizeof(name), "reactor-%u", r->index);
+	error = thread_start(&r->thread, name, thread_main, r);
 	if (error != 0) {
 		return err_sys(e, error, "start reactor %u", r->index);
 	}
 	r->threaded = true;
-	(void)snprintf(name, sizeof(name), "reactor-%u", r->index);
-	pthread_setname_np(r->thread, name);
 	return 0;
 }
 

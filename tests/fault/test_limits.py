@@ -215,3 +215,19 @@ def test_a3_13_no_memory(make_world, row):
     assert set(s.ends) <= GOOD_ENDS | {-signal.SIGSEGV}, s.ends
     ours = {p: n for p, n in s.crashes.items() if not p.startswith("lib")}
     assert not ours, ours
+
+
+def test_a3_13_the_filter_never_comes(make_world, row):
+    """A start that hangs for want of memory ends, and says why."""
+    w = make_world()
+    d = w.daemon
+    w.open()
+    begin = time.monotonic()
+    d.start(wait=False, env={"LD_PRELOAD": world.PRELOAD["stuckfilter"]})
+    code = d.process.wait(20)
+    took = time.monotonic() - begin
+    d.process = None
+    assert code == 1
+    assert "filter of system calls was not ready" in d.text(), d.text()
+    row("A3.13 a start that hangs", 1, None, f"exit 1 after {took:.1f} s")
+    assert took > 5, "the filter was not waited for"

@@ -27,7 +27,7 @@ QUICK = os.environ.get("FAULT_QUICK", "") not in ("", "0")
 SINK, REPORTS = "127.0.0.2", "127.0.0.3"
 PRELOAD = {name: str(BUILD / "fault" / f"{name}.so")
            for name in ("nosync", "nomem", "clock", "shortwrite",
-                        "slowsync")}
+                        "slowsync", "stuckfilter")}
 _serial = itertools.count()
 
 
