@@ -20,7 +20,7 @@ static unsigned asked;
 static unsigned fails_at; /* 0: never */
 
 /* What libconfig copies names with; it finds this one before the library's. */
-/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl*) */
+/* NOLINTBEGIN(bugprone-reserved-identifier, cert-dcl*, readability-ident*) */
 char *__strdup(const char *s);
 
 char *
@@ -37,7 +37,7 @@ __strdup(const char *s)
 	return copy == NULL ? NULL : memcpy(copy, s, len);
 }
 
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl*) */
+/* NOLINTEND(bugprone-reserved-identifier, cert-dcl*, readability-ident*) */
 
 static void
 test_names(void **state)
