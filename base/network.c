@@ -308,3 +308,36 @@ net_prefix_contains(const struct net_prefix *p, const struct net_addr *a,
 	}
 	return bits_equal(p->addr.bytes, bytes + 12, p->bits);
 }
+
+bool
+net_prefix_equal(const struct net_prefix *a, const struct net_prefix *b)
+{
+	return a->bits == b->bits && net_addr_equal(&a->addr, &b->addr);
+}
+
+bool
+net_prefixes_contain(const struct net_prefix *list, size_t n,
+                     const struct net_addr *a, bool nat64)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (net_prefix_contains(&list[i], a, nat64)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+net_prefixes_equal(const struct net_prefix *a, size_t a_n,
+                   const struct net_prefix *b, size_t b_n)
+{
+	if (a_n != b_n) {
+		return false;
+	}
+	for (size_t i = 0; i < a_n; i++) {
+		if (!net_prefix_equal(&a[i], &b[i])) {
+			return false;
+		}
+	}
+	return true;
+}

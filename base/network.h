@@ -53,5 +53,12 @@ void net_prefix_format(const struct net_prefix *p, char out[NETWORK_TEXT_MAX]);
 /* Also looks through NAT64 (64:ff9b::/96) when nat64 is set (checklist B53). */
 bool net_prefix_contains(const struct net_prefix *p, const struct net_addr *a,
         bool nat64);
+bool net_prefix_equal(const struct net_prefix *a, const struct net_prefix *b);
+
+/* Of lists: is the address in one of them? The same ones in the same order? */
+bool net_prefixes_contain(const struct net_prefix *list, size_t n,
+        const struct net_addr *a, bool nat64);
+bool net_prefixes_equal(const struct net_prefix *a, size_t a_n,
+        const struct net_prefix *b, size_t b_n);
 
 #endif

@@ -37,9 +37,7 @@ compare_sources(struct loader *l, const config_setting_t *item,
 {
 	char shown[NETWORK_TEXT_MAX];
 	char other[NETWORK_TEXT_MAX];
-	bool equal = old->network.bits ==
-	             new->network.bits &&net_addr_equal(&old->network.addr,
-	                                                &new->network.addr);
+	bool equal = net_prefix_equal(&old->network, &new->network);
 
 	net_prefix_format(&new->network, shown);
 	net_prefix_format(&old->network, other);

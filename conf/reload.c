@@ -15,22 +15,6 @@ same_endpoint(const struct net_endpoint *a, const struct net_endpoint *b)
 }
 
 static bool
-same_networks(const struct net_prefix *a, size_t a_n,
-              const struct net_prefix *b, size_t b_n)
-{
-	if (a_n != b_n) {
-		return false;
-	}
-	for (size_t i = 0; i < a_n; i++) {
-		if (a[i].bits != b[i].bits ||
-		    !net_addr_equal(&a[i].addr, &b[i].addr)) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool
 same_listen(const struct conf_gateway *a, const struct conf_gateway *b)
 {
 	if (a->listen_n != b->listen_n) {
@@ -41,8 +25,8 @@ same_listen(const struct conf_gateway *a, const struct conf_gateway *b)
 		const struct conf_listen *y = &b->listen[i];
 		if (x->tls != y->tls ||
 		    !same_endpoint(&x->endpoint, &y->endpoint) ||
-		    !same_networks(x->proxy, x->proxy_n, y->proxy,
-		                   y->proxy_n)) {
+		    !net_prefixes_equal(x->proxy, x->proxy_n, y->proxy,
+		                        y->proxy_n)) {
 			return false;
 		}
 	}

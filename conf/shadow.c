@@ -83,27 +83,14 @@ wider(const struct conf *c, const struct conf_scope *a,
 	return false;
 }
 
-static bool
-same_sources(const struct conf_policy *a, const struct conf_policy *b)
-{
-	if (a->source_ips_n != b->source_ips_n) {
-		return false;
-	}
-	for (size_t i = 0; i < a->source_ips_n; i++) {
-		if (!net_addr_equal(&a->source_ips[i].addr,
-		                    &b->source_ips[i].addr) ||
-		    a->source_ips[i].bits != b->source_ips[i].bits) {
-			return false;
-		}
-	}
-	return true;
-}
-
 /* Does q hold whenever p does, scopes apart? */
 static bool
 covers(const struct conf_policy *q, const struct conf_policy *p)
 {
-	return q->enabled && (q->source_ips_n == 0 || same_sources(q, p)) &&
+	return q->enabled &&
+	       (q->source_ips_n == 0 ||
+	        net_prefixes_equal(q->source_ips, q->source_ips_n,
+	                           p->source_ips, p->source_ips_n)) &&
 	       q->valid_from_ms <= p->valid_from_ms &&
 	       q->valid_to_ms >= p->valid_to_ms &&
 	       (q->based_on == p->based_on || q->based_on == CONF_BASED_BOTH) &&

@@ -306,12 +306,9 @@ is_based_on(const struct conf_policy *p, unsigned based)
 static bool
 source_holds(const struct conf_policy *p, const struct net_addr *source)
 {
-	for (size_t i = 0; i < p->source_ips_n; i++) {
-		if (net_prefix_contains(&p->source_ips[i], source, false)) {
-			return true;
-		}
-	}
-	return p->source_ips_n == 0;
+	return p->source_ips_n == 0 ||
+	       net_prefixes_contain(p->source_ips, p->source_ips_n, source,
+	                            false);
 }
 
 static bool

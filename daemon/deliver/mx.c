@@ -343,12 +343,7 @@ conclude(struct mx_lookup *l)
 static bool
 is_forbidden(const struct conf_delivery *d, const struct net_addr *a)
 {
-	for (size_t i = 0; i < d->forbidden_n; i++) {
-		if (net_prefix_contains(&d->forbidden[i], a, true)) {
-			return true;
-		}
-	}
-	return false;
+	return net_prefixes_contain(d->forbidden, d->forbidden_n, a, true);
 }
 
 static void

@@ -299,12 +299,7 @@ await_proxy(struct receiver *r, int fd, const struct net_endpoint *peer,
 static bool
 is_proxy(const struct conf_listen *l, const struct net_addr *peer)
 {
-	for (size_t i = 0; i < l->proxy_n; i++) {
-		if (net_prefix_contains(&l->proxy[i], peer, false)) {
-			return true;
-		}
-	}
-	return false;
+	return net_prefixes_contain(l->proxy, l->proxy_n, peer, false);
 }
 
 /* ---- doors ---------------------------------------------------------- */

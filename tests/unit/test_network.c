@@ -246,6 +246,41 @@ contains(void **state)
 	}
 }
 
+static void
+lists(void **state)
+{
+	static const char *const texts[] = { "10.0.0.0/8", "2001:db8::/32",
+		                             "10.0.0.0/9" };
+	struct net_prefix list[3];
+	struct net_prefix other[3];
+	struct net_addr in;
+	struct net_addr out;
+	struct net_addr nat64;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(net_prefix_parse(texts[i], &list[i], NULL), 0);
+		other[i] = list[i];
+	}
+	assert_int_equal(net_addr_parse("2001:db8::1", &in, NULL), 0);
+	assert_int_equal(net_addr_parse("192.0.2.1", &out, NULL), 0);
+	assert_int_equal(net_addr_parse("64:ff9b::10.0.0.1", &nat64, NULL), 0);
+	assert_true(net_prefixes_contain(list, 2, &in, false));
+	assert_false(net_prefixes_contain(list, 1, &in, false));
+	assert_false(net_prefixes_contain(list, 3, &out, false));
+	assert_false(net_prefixes_contain(list, 0, &in, false));
+	assert_false(net_prefixes_contain(list, 3, &nat64, false));
+	assert_true(net_prefixes_contain(list, 3, &nat64, true));
+
+	assert_false(net_prefix_equal(&list[0], &list[1]));
+	assert_false(net_prefix_equal(&list[0], &list[2])); /* length alone */
+	assert_true(net_prefixes_equal(list, 3, other, 3));
+	assert_false(net_prefixes_equal(list, 3, other, 2));
+	assert_true(net_prefixes_equal(list, 0, other, 0));
+	other[2] = list[0];
+	assert_false(net_prefixes_equal(list, 3, other, 3));
+}
+
 int
 main(void)
 {
@@ -256,6 +291,7 @@ main(void)
 		cmocka_unit_test(mapped_sockaddr_is_ipv4),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(contains),
+		cmocka_unit_test(lists),
 	};
 
 	return cmocka_run_group_tests_name("network", tests, NULL, NULL);
