@@ -416,11 +416,16 @@ def send(client, ledger, ident, rcpts, text, sender="a@example.com"):
 
 def send_one(daemon, ledger, ident=None, size=700, rcpts=None, timeout=20):
     """A connection of its own for one message; the last code."""
+    with daemon.client(timeout=timeout) as c:
+        return send_on(c, ledger, ident, size, rcpts)
+
+
+def send_on(client, ledger, ident=None, size=700, rcpts=None):
+    """The same on a connection that stands."""
     ident = ident or f"one-{next(_serial)}"
     rcpts = rcpts or [f"{ident}@partner.test"]
     text = ledger.compose(ident, "a@example.com", rcpts, size)
-    with daemon.client(timeout=timeout) as c:
-        return send(c, ledger, ident, rcpts, text)
+    return send(client, ledger, ident, rcpts, text)
 
 
 class World:
