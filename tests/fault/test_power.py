@@ -146,7 +146,10 @@ def test_mutant_without_sync_loses_mail_at_a_power_cut(shm, row):
 
 
 def test_mutant_early_ack_loses_mail_at_a_power_cut(shm, row):
-    v, _, tried = power(shm, 40, until_lost=True,
+    # Syncs of 20 ms, so that the time between the two is worth a cut.
+    control = world.Control(shm / "control")
+    control[0] = 20
+    v, _, tried = power(shm, 40, control.env("slowsync"), until_lost=True,
                         program=world.BUILD / "fault" / "sortied-early_ack")
     row("mutant: 250 before commit, power cut", tried, v, "must lose")
     assert len(v.lost) > 0
