@@ -70,6 +70,9 @@ struct conf {
 	struct conf_resolver resolver;
 	struct conf_delivery delivery;
 	struct conf_admission admission;
+	struct conf_managed_senders managed_senders;
+	struct conf_mta_sts mta_sts;
+	struct conf_tls_reports tls_reports;
 	struct conf_source *sources;
 	size_t sources_n;
 	struct conf_domain *domains;

@@ -66,7 +66,18 @@ struct conf_policy {
 	const char *encryption_mode;
 	const char *ssl_mode;
 	const char *untrusted;
-	const char **definitions; /* dns_authentication */
+	bool honour_dane; /* secure_delivery */
+	bool honour_mta_sts;
+	const char *ca_file;       /* secure_delivery; NULL: gateway.ca_file */
+	const char **fingerprints; /* secure_delivery: SHA-256 of a certificate,
+	                              64 lower-case hexadecimal digits */
+	size_t fingerprints_n;
+	const char *certificate; /* secure_delivery: ours; NULL: none */
+	const char *key;
+	const char *tls_version;        /* secure_receipt: "1.2", "1.3" */
+	const char *client_certificate; /* secure_receipt */
+	bool list_mail;                 /* auto_allow_creation */
+	const char **definitions;       /* dns_authentication */
 	size_t definitions_n;
 	const char *layout; /* stationery */
 	unsigned line;      /* in the file, for messages */

@@ -111,6 +111,29 @@ struct conf_delivery {
 	int64_t idle_timeout_ms;     /* connection kept for reuse: default 5s */
 };
 
+enum conf_local_part {
+	CONF_LOCAL_PART_FOLD = 0, /* ASCII letters are alike in both cases */
+	CONF_LOCAL_PART_EXACT,
+};
+
+struct conf_managed_senders {
+	int64_t expire_ms; /* of an Auto entry, after the last message */
+	enum conf_local_part local_part;
+	unsigned per_message;        /* new entries of one message */
+	struct conf_rate per_sender; /* new entries of one sender */
+};
+
+struct conf_mta_sts { /* RFC 8461 */
+	uint16_t port;      /* of the policy hosts; not 443 in a lab only */
+	int64_t timeout_ms; /* for one policy; default 60s (section 3.3) */
+};
+
+struct conf_tls_reports { /* RFC 8460 */
+	bool send;
+	const char *organization; /* NULL: gateway.hostname */
+	const char *contact;      /* NULL: postmaster@ gateway.hostname */
+};
+
 enum conf_refuse {
 	CONF_REFUSE_TEMPORARY = 0,
 	CONF_REFUSE_PERMANENT,

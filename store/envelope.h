@@ -27,6 +27,8 @@ enum envelope_flag {
 	ENVELOPE_RET_FULL = 64,   /* RET (RFC 3461 4.3); neither: not given */
 	ENVELOPE_RET_HDRS = 128,
 	ENVELOPE_DOTS = 256, /* some line begins with a dot: must be stuffed */
+	ENVELOPE_REQUIRETLS = 512,    /* MAIL had REQUIRETLS (RFC 8689) */
+	ENVELOPE_TLS_OPTIONAL = 1024, /* header field "TLS-Required: No" */
 };
 
 enum notify_flag { /* NOTIFY (RFC 3461 4.1); 0: not given */
@@ -58,7 +60,9 @@ struct recipient {
 	const char *domain;      /* normalised; what is looked up for MX */
 	const char *orcpt;       /* as given: "rfc822;xtext"; NULL when not */
 	const char *route;       /* name of the route; NULL: by MX */
-	const char *decision;    /* JSON; NULL while no policy has an effect */
+	const char *decision;    /* JSON, policy/decision.h; NULL: no policy */
+	const char *tls;         /* policy/tls_level.h; NULL: nothing special */
+	bool learn;              /* once delivered: an Auto sender */
 	uint8_t notify;          /* enum notify_flag */
 	uint8_t direction;       /* enum direction */
 	uint8_t state;           /* enum recipient_state */

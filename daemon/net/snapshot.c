@@ -1,5 +1,5 @@
 /*
- * Snapshots: configuration and TLS contexts that belong together.
+ * Snapshots: configuration, policies and TLS contexts that belong together.
  */
 #include "daemon/net/snapshot.h"
 
@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "policy/select.h"
 
 struct snapshot *
 snapshot_new(struct conf *conf, struct err *e)
@@ -16,6 +17,7 @@ snapshot_new(struct conf *conf, struct err *e)
 
 	atomic_init(&s->refs, 1);
 	s->conf = conf;
+	s->select = select_new(conf);
 	if (tls_contexts_init(&s->tls, conf, e) == -1) {
 		snapshot_unref(&s);
 		return NULL;
@@ -43,6 +45,7 @@ snapshot_unref(struct snapshot **sp)
 		return;
 	}
 	tls_contexts_clear(&s->tls);
+	select_free(&s->select);
 	conf_unref(&s->conf);
 	free(s);
 }

@@ -11,10 +11,12 @@
  */
 
 struct conf;
+struct select;
 
 struct snapshot {
 	_Atomic unsigned refs;
 	struct conf *conf;
+	struct select *select; /* the policies of conf */
 	struct tls_contexts tls;
 };
 
