@@ -16,7 +16,7 @@
 
 struct arena;
 
-enum decision_mail {         /* who wrote it, as its header tells */
+enum decision_mail { /* who wrote it, as its header tells */
 	DECISION_MAIL_PERSON = 0,
 	DECISION_MAIL_LIST,      /* of a mailing list */
 	DECISION_MAIL_AUTOMATIC, /* null sender, auto-reply, bulk */

@@ -38,13 +38,13 @@ enum tls_untrusted { /* opportunistic, strict, and no trust in the peer */
 struct tls_need {
 	enum tls_option option;
 	enum tls_untrusted untrusted;
-	bool strict;      /* strict_trust_enforced; else any certificate */
-	bool strong;      /* ssl_mode: AEAD with forward secrecy only */
-	bool no_dane;     /* is not honoured */
+	bool strict;  /* strict_trust_enforced; else any certificate */
+	bool strong;  /* ssl_mode: AEAD with forward secrecy only */
+	bool no_dane; /* is not honoured */
 	bool no_mta_sts;
-	bool require_tls; /* MAIL had REQUIRETLS (RFC 8689) */
-	bool optional;    /* header field "TLS-Required: No" (RFC 8689 5) */
-	const char *ca_file;     /* NULL: gateway.ca_file */
+	bool require_tls;    /* MAIL had REQUIRETLS (RFC 8689) */
+	bool optional;       /* header field "TLS-Required: No" (RFC 8689 5) */
+	const char *ca_file; /* NULL: gateway.ca_file */
 	const char *certificate; /* ours; NULL: none */
 	const char *key;
 	const char **fingerprints; /* SHA-256, 64 lower-case hex digits */
@@ -68,7 +68,7 @@ int tls_need_parse(const char *text, struct arena *a, struct tls_need *out,
 
 /* ---- floor ---------------------------------------------------------- */
 
-enum tls_dane { /* of one host (RFC 7672 section 2.2) */
+enum tls_dane {            /* of one host (RFC 7672 section 2.2) */
 	TLS_DANE_NONE = 0, /* no TLSA records, or not secure by DNSSEC */
 	TLS_DANE_USABLE,
 	TLS_DANE_UNUSABLE, /* records, of which none can be used: TLS without
@@ -83,7 +83,7 @@ enum tls_sts { /* of the recipient's domain and this host (RFC 8461) */
 	TLS_STS_UNLISTED, /* mode "enforce", no mx pattern matches the host */
 };
 
-enum tls_auth { /* what of the peer is checked */
+enum tls_auth {            /* what of the peer is checked */
 	TLS_AUTH_PKIX = 0, /* chain, validity, host name; or a fingerprint */
 	TLS_AUTH_DANE,     /* the TLSA records */
 };
@@ -113,7 +113,7 @@ void tls_floor_set(const struct tls_need *need, enum tls_dane dane,
 
 /* ---- move ----------------------------------------------------------- */
 
-enum tls_peer {             /* what the host turned out to be */
+enum tls_peer {              /* what the host turned out to be */
 	TLS_PEER_SILENT = 0, /* EHLO offers no STARTTLS, or there was no EHLO */
 	TLS_PEER_REFUSED,    /* 4yz or 5yz to STARTTLS */
 	TLS_PEER_BROKEN,     /* the handshake failed */

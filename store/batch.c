@@ -46,7 +46,7 @@ static bool
 has_content(const struct slot *b)
 {
 	return b->progress == WAITS && b->op->env != NULL &&
-	       b->op->kind != STORE_PAGE;
+	       (b->op->kind == STORE_ACCEPT || b->op->kind == STORE_OUTCOME);
 }
 
 static enum attempt
@@ -116,6 +116,9 @@ write_op(struct committer *k, struct store_op *op)
 		break;
 	case STORE_PAGE:
 		r = index_page(k->s->index, op);
+		break;
+	case STORE_NOTE:
+		r = (enum index_result)op->write(k->s->index, op);
 		break;
 	}
 	return r;

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "store/index_private.h"
+#include "store/tables.h"
 
 /*
  * The data base file: making, recognising, migrating and connecting. A file
@@ -66,16 +67,21 @@ static const char schema[] =
 	"  attempts INTEGER NOT NULL,\n"
 	"  next_attempt INTEGER,\n"
 	"  reply TEXT,\n"
+	"  tls TEXT,\n"
+	"  learn INTEGER NOT NULL DEFAULT 0,\n"
 	"  PRIMARY KEY(message, idx)\n"
 	") WITHOUT ROWID;\n"
 	"CREATE INDEX recipient_due ON recipient(next_attempt)\n"
-	"  WHERE next_attempt IS NOT NULL;\n" SCHEMA_OWED
+	"  WHERE next_attempt IS NOT NULL;\n" SCHEMA_OWED SCHEMA_TABLES
 	"CREATE TABLE probe(id INTEGER PRIMARY KEY, n INTEGER NOT NULL);\n"
 	"INSERT INTO probe VALUES(1, 0);\n";
 
 /* The schema of version n leads to n + 1; none is older than the first. */
 static const struct index_migration migrations[] = {
 	{ 1, SCHEMA_OWED },
+	{ 2, "ALTER TABLE recipient ADD COLUMN tls TEXT;\n"
+	     "ALTER TABLE recipient ADD COLUMN learn INTEGER NOT NULL"
+	     " DEFAULT 0;\n" SCHEMA_TABLES },
 };
 
 static const char *const statements[ST_COUNT] = {
@@ -86,7 +92,7 @@ static const char *const statements[ST_COUNT] = {
 		"INSERT INTO message VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
 	[ST_RECIPIENT_INSERT] =
 		"INSERT INTO recipient VALUES"
-		"(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+		"(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)",
 	[ST_RECIPIENT_UPDATE] =
 		"UPDATE recipient SET state = ?3, warned = ?4, attempts = ?5,"
 		" next_attempt = ?6, reply = coalesce(?7, reply)"
@@ -109,8 +115,8 @@ static const char *const statements[ST_COUNT] = {
 		" start, length, recipients FROM message WHERE id = ?1",
 	[ST_RECIPIENT_GET] =
 		"SELECT address, domain, orcpt, route, decision, notify,"
-		" direction, state, warned, attempts, next_attempt, reply"
-		" FROM recipient WHERE message = ?1 AND idx = ?2",
+		" direction, state, warned, attempts, next_attempt, reply,"
+		" tls, learn FROM recipient WHERE message = ?1 AND idx = ?2",
 	[ST_RECIPIENT_ACTIVATE] = "UPDATE recipient SET next_attempt = NULL"
 				  " WHERE message = ?1 AND idx = ?2",
 	[ST_PROBE] = "UPDATE probe SET n = n + 1 WHERE id = 1",

@@ -107,6 +107,8 @@ index_load_recipient(struct index *ix, struct envelope *env,
 		r->attempts = (uint32_t)sqlite3_column_int64(st, 9);
 		r->next_attempt_ms = sqlite3_column_int64(st, 10);
 		r->last_reply = index_column_text(st, 11, env->arena);
+		r->tls = index_column_text(st, 12, env->arena);
+		r->learn = sqlite3_column_int(st, 13) != 0;
 	} else {
 		result = index_classify(ix, "load recipient");
 	}

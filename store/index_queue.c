@@ -123,6 +123,8 @@ insert_recipient(struct index *ix, uint64_t id, const struct recipient *r,
 		bind_due(st, 13, r->state, r->next_attempt_ms);
 	}
 	index_bind_text(st, 14, r->last_reply);
+	index_bind_text(st, 15, r->tls);
+	sqlite3_bind_int(st, 16, r->learn);
 	return index_run(ix, ST_RECIPIENT_INSERT);
 }
 

@@ -27,6 +27,7 @@
  * that were become due at once.
  */
 
+struct index;
 struct store;
 
 struct store_options {
@@ -65,6 +66,9 @@ enum store_kind {
 	STORE_OUTCOME,
 	/* Hands out recipients that are due, as active, and what is owed. */
 	STORE_PAGE,
+	/* A row of a table beside the queue; made by the part of the store
+	 * that owns the table. */
+	STORE_NOTE,
 };
 
 enum store_result {
@@ -132,6 +136,10 @@ struct store_op {
 	struct envelope **page; /* malloc'ed, the caller frees it */
 	size_t page_n;
 	int64_t next_due_ms_r;
+
+	/* STORE_NOTE: within the transaction; gives an enum index_result. May
+	 * run again when another operation of the batch failed. */
+	int (*write)(struct index *ix, struct store_op *op);
 };
 
 void store_submit(struct store *s, struct store_op *op);

@@ -226,7 +226,7 @@ test_schemas(void **state)
 	scratch_refused(*state, ERR_CORRUPT, "newer");
 	run_sql(*state, "PRAGMA user_version = 0");
 	scratch_refused(*state, ERR_CORRUPT, "unknown");
-	run_sql(*state, "PRAGMA user_version = 2;"
+	run_sql(*state, "PRAGMA user_version = 3;"
 	                "ALTER TABLE message RENAME COLUMN sender TO other");
 	scratch_refused(*state, ERR_CORRUPT, "schema");
 	run_sql(*state, "ALTER TABLE message RENAME COLUMN other TO sender");
@@ -242,7 +242,11 @@ test_first_schema(void **state)
 	uint64_t ids[5];
 
 	fill_store(*state, 5, ids);
-	run_sql(*state, "DROP TABLE owed; PRAGMA user_version = 1");
+	run_sql(*state, "DROP TABLE owed; DROP TABLE sender;"
+	                "DROP TABLE mta_sts; DROP TABLE tls_result;"
+	                "ALTER TABLE recipient DROP COLUMN tls;"
+	                "ALTER TABLE recipient DROP COLUMN learn;"
+	                "PRAGMA user_version = 1");
 	s = scratch_open(*state);
 	page_wait(s, &op, INT64_MAX, 100);
 	assert_int_equal(op.page_n, 5);
@@ -251,7 +255,8 @@ test_first_schema(void **state)
 	}
 	page_free(&op);
 	store_close(&s);
-	run_sql(*state, "INSERT INTO owed VALUES(1,0,0,1,1,'5.0.0',0,0,0)");
+	run_sql(*state, "INSERT INTO owed VALUES(1,0,0,1,1,'5.0.0',0,0,0);"
+	                "INSERT INTO sender VALUES('a','b',0,1,1,2)");
 }
 
 static int

@@ -1,0 +1,46 @@
+#ifndef SORTIE_STORE_TABLES_H
+#define SORTIE_STORE_TABLES_H
+
+/*
+ * The tables beside the queue, from version 3 of the schema on; each belongs
+ * to the file that is named. Times are wall milliseconds.
+ */
+
+/* senders.c: whom inside addresses write to, and what they decided. */
+#define SCHEMA_SENDER                                                          \
+	"CREATE TABLE sender(\n"                                               \
+	"  inside TEXT NOT NULL,\n"                                            \
+	"  outside TEXT NOT NULL,\n"                                           \
+	"  type INTEGER NOT NULL,\n"                                           \
+	"  made INTEGER NOT NULL,\n"                                           \
+	"  used INTEGER NOT NULL,\n"                                           \
+	"  expires INTEGER,\n"                                                 \
+	"  PRIMARY KEY(inside, outside)\n"                                     \
+	") WITHOUT ROWID;\n"                                                   \
+	"CREATE INDEX sender_expires ON sender(expires)\n"                     \
+	"  WHERE expires IS NOT NULL;\n"
+
+/* sts.c: MTA-STS policies (RFC 8461) over restarts. */
+#define SCHEMA_MTA_STS                                                         \
+	"CREATE TABLE mta_sts(\n"                                              \
+	"  domain TEXT PRIMARY KEY,\n"                                         \
+	"  id TEXT NOT NULL,\n"                                                \
+	"  fetched INTEGER NOT NULL,\n"                                        \
+	"  expires INTEGER NOT NULL,\n"                                        \
+	"  policy TEXT NOT NULL\n"                                             \
+	") WITHOUT ROWID;\n"
+
+/* tls_results.c: what TLS reports (RFC 8460) count. */
+#define SCHEMA_TLS_RESULT                                                      \
+	"CREATE TABLE tls_result(\n"                                           \
+	"  day INTEGER NOT NULL,\n"                                            \
+	"  domain TEXT NOT NULL,\n"                                            \
+	"  policy TEXT NOT NULL,\n"                                            \
+	"  failure TEXT NOT NULL,\n"                                           \
+	"  n INTEGER NOT NULL,\n"                                              \
+	"  PRIMARY KEY(day, domain, policy, failure)\n"                        \
+	") WITHOUT ROWID;\n"
+
+#define SCHEMA_TABLES SCHEMA_SENDER SCHEMA_MTA_STS SCHEMA_TLS_RESULT
+
+#endif
