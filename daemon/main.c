@@ -27,6 +27,7 @@
 #include "daemon/net/tls.h"
 #include "daemon/sandbox.h"
 #include "policy/outcome.h"
+#include "policy/tls_level.h"
 
 #define DEFAULT_FILE "/etc/sortie/sortie.conf"
 
@@ -34,14 +35,16 @@ static int
 usage(FILE *out, int status)
 {
 	(void)fprintf(
-		out, "usage: sortied [-c FILE] [-n]\n"
-		     "       sortied -T outcomes | limits\n"
-		     "       sortied -V\n"
-		     "  -c FILE      configuration (default " DEFAULT_FILE ")\n"
-		     "  -n           check the configuration and exit\n"
-		     "  -T outcomes  print what each reply and failure means\n"
-		     "  -T limits    print limits and time-outs\n"
-		     "  -V           print the version\n");
+		out,
+		"usage: sortied [-c FILE] [-n]\n"
+		"       sortied -T outcomes | limits | tls\n"
+		"       sortied -V\n"
+		"  -c FILE      configuration (default " DEFAULT_FILE ")\n"
+		"  -n           check the configuration and exit\n"
+		"  -T outcomes  print what each reply and failure means\n"
+		"  -T limits    print limits and time-outs\n"
+		"  -T tls       print what secure delivery does with hosts\n"
+		"  -V           print the version\n");
 	return status;
 }
 
@@ -161,6 +164,9 @@ print_table(const char *name)
 	}
 	if (strcmp(name, "limits") == 0) {
 		return limits_print_table(stdout) == 0 ? 0 : 1;
+	}
+	if (strcmp(name, "tls") == 0) {
+		return tls_level_print_table(stdout) == 0 ? 0 : 1;
 	}
 	return usage(stderr, 2);
 }

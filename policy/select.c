@@ -58,6 +58,8 @@ struct select {
 	struct index_map places;        /* keys of addresses, to struct place */
 	struct pair *pairs;
 	size_t pairs_cap; /* a power of two, at most half used */
+	bool asks_header;
+	bool types[CONF_POLICY_TYPES]; /* of enabled ones */
 };
 
 /* ---- making --------------------------------------------------------- */
@@ -212,6 +214,9 @@ select_new(const struct conf *c)
 		if (!p->enabled) {
 			continue;
 		}
+		s->types[p->type] = true;
+		s->asks_header = s->asks_header ||
+		                 p->based_on != CONF_BASED_ENVELOPE;
 		hang(s, p, false);
 		if (p->bidirectional) {
 			hang(s, p, true);
@@ -231,6 +236,18 @@ select_free(struct select **s)
 	arena = (*s)->arena;
 	*s = NULL;
 	arena_free(&arena);
+}
+
+bool
+select_asks_header(const struct select *s)
+{
+	return s->asks_header;
+}
+
+bool
+select_has_type(const struct select *s, enum conf_policy_type type)
+{
+	return s->types[type];
 }
 
 /* ---- deciding ------------------------------------------------------- */

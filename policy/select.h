@@ -59,6 +59,11 @@ enum select_why {
 struct select *select_new(const struct conf *c);
 void select_free(struct select **s);
 
+/* Does an enabled policy look at the header's From? Is there one of that type?
+ */
+bool select_asks_header(const struct select *s);
+bool select_has_type(const struct select *s, enum conf_policy_type type);
+
 void select_decide(const struct select *s, const struct select_question *q,
                    struct select_answer *out);
 

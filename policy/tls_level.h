@@ -108,8 +108,26 @@ struct tls_floor {
 	enum tls_by by;
 };
 
-void tls_floor_set(const struct tls_need *need, enum tls_dane dane,
-                   enum tls_sts sts, struct tls_floor *out);
+struct tls_host { /* what is known of one host before it is asked */
+	enum tls_dane dane;
+	enum tls_sts sts;
+	bool certain; /* it surely serves the domain: validated by DNSSEC, or
+	                 of a route */
+};
+
+/*
+ *  - An enforced policy with a trust of its own (ca_file, fingerprints) stands
+ *    above what the domain publishes.
+ *  - DANE goes before MTA-STS, which is not looked at for a host with usable
+ *    TLSA records (RFC 8461 section 2).
+ *  - "TLS-Required: No" sets aside what the domain publishes, not our policy;
+ *    REQUIRETLS sets that field aside (RFC 8689 section 5).
+ *  - REQUIRETLS needs a host that is certain or listed by an enforcing MTA-STS
+ *    policy (RFC 8689 section 4.2.1), and TLS even against no_tls; so do DANE
+ *    and MTA-STS, when they are honoured.
+ */
+void tls_floor_set(const struct tls_need *need, const struct tls_host *host,
+                   struct tls_floor *out);
 
 /* ---- move ----------------------------------------------------------- */
 
@@ -133,6 +151,8 @@ enum tls_move tls_floor_move(const struct tls_floor *f, enum tls_peer peer);
 
 /* For logs and records: "verified", "encrypted", "clear", ... */
 const char *tls_move_word(enum tls_move m);
+/* "verified", "encrypted", "nothing". */
+const char *tls_floor_word(const struct tls_floor *f);
 const char *tls_peer_phrase(enum tls_peer p); /* "offers no STARTTLS" */
 const char *tls_by_word(enum tls_by by);      /* "policy", "dane", ... */
 const char *tls_dane_word(enum tls_dane d);

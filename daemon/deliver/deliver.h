@@ -10,6 +10,7 @@
 #include "daemon/net/tls.h"
 #include "policy/outcome.h"
 #include "policy/status.h"
+#include "policy/tls_level.h"
 
 /*
  * From a job (one message, recipients with one next hop) to a result for each
@@ -21,8 +22,10 @@ struct conf;
 struct deliverer;
 struct envelope;
 struct reactor;
+struct recipient;
 struct resolver;
 struct store;
+struct sts;
 struct workers;
 
 struct deliver_result {             /* one recipient's */
@@ -37,6 +40,15 @@ struct deliver_result {             /* one recipient's */
 	char host[256];
 	struct net_endpoint peer;
 	struct net_endpoint local;
+};
+
+#define DELIVER_GREETING_MAX 160
+
+struct deliver_evidence { /* how secure a session was, and had to be */
+	struct tls_floor floor;
+	enum tls_move move; /* as what mail was sent; with host set */
+	struct tls_host host;
+	char greeting[DELIVER_GREETING_MAX]; /* the peer's, one safe line */
 };
 
 struct deliver_job {
@@ -55,8 +67,9 @@ struct deliver_job {
 	uint64_t room_still;
 	struct deliver_job *next; /* private to whoever holds the job */
 	int64_t queued_ms;        /* monotonic; private */
-	/* TLS and peer of the last transaction; for log and tracking. */
+	/* Of the session with the last transaction; for log and tracking. */
 	struct tls_facts tls;
+	struct deliver_evidence evidence;
 };
 
 struct deliver_options {
@@ -64,6 +77,7 @@ struct deliver_options {
 	struct resolver *resolver;
 	struct store *store;     /* for content that is not in memory */
 	struct workers *workers; /* reading content, converting, maildir */
+	struct sts *sts;         /* MTA-STS policies; NULL: none is asked for */
 };
 
 struct deliverer *deliverer_new(const struct deliver_options *o);
@@ -71,14 +85,17 @@ struct deliverer *deliverer_new(const struct deliver_options *o);
 void deliverer_free(struct deliverer **d);
 
 /*
- * Takes the job (malloc'ed; done gives it back). Recipients must share route
- * and domain: deliver_key of each is equal. done may be called before this
- * returns only for a destination that is backing off.
+ * Takes the job (malloc'ed; done gives it back). Recipients must share route,
+ * domain and need of TLS: deliver_together of each with the first is true. done
+ * may be called before this returns only for a destination that is backing
+ * off.
  */
 void deliverer_submit(struct deliverer *d, struct deliver_job *job);
 
-/* The next hop's key: "route:NAME" or the domain; for hashing to reactors. */
-const char *deliver_key(const char *route, const char *domain, char out[300]);
+/* May they share connections: one next hop, one need of TLS? */
+bool deliver_together(const struct recipient *a, const struct recipient *b);
+/* Equal for recipients that may; spreads destinations over reactors. */
+uint64_t deliver_hash(const struct recipient *r);
 
 /* No new job is begun on idle connections; current ones end. */
 void deliverer_drain(struct deliverer *d);

@@ -6,6 +6,7 @@
 #include "daemon/deliver/deliver.h"
 #include "daemon/deliver/mx.h"
 #include "daemon/deliver/payload.h"
+#include "daemon/deliver/security.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/snapshot.h"
 
@@ -61,6 +62,9 @@ struct host {          /* what is known of one host of a destination */
 	unsigned failures;      /* in a row */
 	int64_t clear_until_ms; /* its TLS is broken until then */
 	struct tls_session *tls;
+	struct tls_floor floor;
+	struct security_host published;
+	struct smtp_status *avoid; /* why it must not be used; NULL: it may */
 };
 
 struct destination {
@@ -70,6 +74,10 @@ struct destination {
 	uint64_t hash;
 	char *key;
 	const char *route; /* within key; NULL: by MX of key */
+	char *tls;         /* the need as text; NULL: none */
+	struct tls_need need;
+	struct arena *arena; /* of need; NULL when there is none */
+	char *need_error;    /* the text means nothing; NULL */
 	struct delivery_list waiting;
 	size_t waiting_n;
 	struct delivery_list detour; /* few: one host's whim */
@@ -86,6 +94,8 @@ struct destination {
 	size_t hosts_n;
 	int64_t hosts_expire_ms;
 	struct mx_lookup *lookup;
+	struct mx_result *found; /* while security is asked */
+	struct security_lookup *security;
 
 	struct smtp_status last;  /* the last failure of a host */
 	int64_t backoff_until_ms; /* 0: does not back off */
@@ -146,8 +156,8 @@ void delivery_flush(struct deliverer *dv);
 
 /* ---- destination.c, hosts.c ----------------------------------------- */
 
-struct destination *destination_new(struct deliverer *dv, const char *key,
-                                    uint64_t hash);
+struct destination *destination_new(struct deliverer *dv,
+                                    const struct recipient *r, uint64_t hash);
 /* Ends its sessions and postpones its deliveries. */
 void destination_free(struct destination **d);
 void destination_add(struct destination *d, struct delivery *dl);
@@ -187,7 +197,8 @@ void destination_tls_failed(struct destination *d, struct host *h,
 
 /* Finds hosts; pumps when they are known, or fails. */
 void hosts_lookup(struct destination *d);
-/* The best that is not down, nor avoid (may be NULL). NULL: there is none. */
+/* The best that is not down, may be used, and is not avoid (may be NULL).
+ * NULL: there is none. */
 struct host *hosts_pick(struct destination *d, const struct host *avoid);
 void hosts_forget(struct destination *d);
 void hosts_all_up(struct destination *d);

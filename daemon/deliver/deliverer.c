@@ -2,7 +2,6 @@
  * The deliverer of one reactor: finds the destination of a job, bounds what
  * waits in memory, and forgets destinations that are not used any more.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,18 +22,54 @@ now_ms(const struct deliverer *dv)
 	return reactor_now_ms(dv->o.reactor);
 }
 
-/* FNV-1a with a random start: good enough since the seed is not known. */
 static uint64_t
-hash_key(const struct deliverer *dv, const char *key)
+hash_text(uint64_t h, const char *s)
 {
-	uint64_t h = dv->seed;
-
-	for (; *key != '\0'; key++) {
-		h ^= (unsigned char)*key;
+	for (; *s != '\0'; s++) {
+		h ^= (unsigned char)*s;
 		h *= UINT64_C(0x100000001b3);
 		h ^= h >> 29;
 	}
+	return h;
+}
+
+/* FNV-1a with a start of choice, from the parts of a destination's name. */
+static uint64_t
+hash_recipient(uint64_t h, const struct recipient *r)
+{
+	h = hash_text(h, r->route != NULL ? r->route : r->domain);
+	h = hash_text(h, r->route != NULL ? "route" : "");
+	h = hash_text(h, r->tls != NULL ? r->tls : "");
 	return h ^ (h >> 32);
+}
+
+uint64_t
+deliver_hash(const struct recipient *r)
+{
+	return hash_recipient(UINT64_C(1469598103934665603), r);
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL) {
+		return a == b;
+	}
+	return strcmp(a, b) == 0;
+}
+
+bool
+deliver_together(const struct recipient *a, const struct recipient *b)
+{
+	return same_text(a->route, b->route) && same_text(a->tls, b->tls) &&
+	       (a->route != NULL || strcmp(a->domain, b->domain) == 0);
+}
+
+static bool
+is_for(const struct destination *d, const struct recipient *r)
+{
+	return same_text(d->route, r->route) && same_text(d->tls, r->tls) &&
+	       (d->route != NULL || strcmp(d->key, r->domain) == 0);
 }
 
 static struct destination **
@@ -65,20 +100,20 @@ grow(struct deliverer *dv)
 }
 
 static struct destination *
-find(struct deliverer *dv, const char *key)
+find(struct deliverer *dv, const struct recipient *r)
 {
-	uint64_t hash = hash_key(dv, key);
+	uint64_t hash = hash_recipient(dv->seed, r);
 
 	for (struct destination *d = *bucket(dv, hash); d != NULL;
 	     d = d->hash_next) {
-		if (d->hash == hash && strcmp(d->key, key) == 0) {
+		if (d->hash == hash && is_for(d, r)) {
 			return d;
 		}
 	}
 	if (dv->destinations_n >= dv->buckets_n) {
 		grow(dv);
 	}
-	struct destination *d = destination_new(dv, key, hash);
+	struct destination *d = destination_new(dv, r, hash);
 	struct destination **b = bucket(dv, hash);
 	d->hash_next = *b;
 	*b = d;
@@ -108,7 +143,7 @@ is_idle(const struct destination *d)
 {
 	return TAILQ_EMPTY(&d->waiting) && TAILQ_EMPTY(&d->detour) &&
 	       TAILQ_EMPTY(&d->preparing) && TAILQ_EMPTY(&d->sessions) &&
-	       d->lookup == NULL && d->maildir == NULL;
+	       d->lookup == NULL && d->security == NULL && d->maildir == NULL;
 }
 
 void
@@ -210,17 +245,6 @@ deliverer_free(struct deliverer **dvp)
 	}
 }
 
-const char *
-deliver_key(const char *route, const char *domain, char out[300])
-{
-	if (route == NULL) {
-		(void)snprintf(out, 300, "%s", domain);
-	} else {
-		(void)snprintf(out, 300, "route:%s", route);
-	}
-	return out;
-}
-
 static uint64_t
 room_at(const struct destination *d, const struct deliver_job *job)
 {
@@ -242,10 +266,7 @@ deliverer_submit(struct deliverer *dv, struct deliver_job *job)
 	};
 	const struct recipient *first =
 		&job->env->recipients[job->positions[0]];
-	char key[300];
-
-	struct destination *d =
-		find(dv, deliver_key(first->route, first->domain, key));
+	struct destination *d = find(dv, first);
 	struct delivery *dl = delivery_new(d, job);
 	job->queued_ms = now_ms(dv);
 	if (job->room > 0 && d->waiting_n >= room_at(d, job)) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,6 +15,7 @@
 #include "daemon/deliver/deliver_private.h"
 #include "daemon/deliver/maildir.h"
 #include "daemon/deliver/smtp_client.h"
+#include "store/envelope.h"
 
 #define WAIT_BEFORE_GROWING_MS 10
 #define GROW_PAUSE_MS          10000 /* after a further session failed */
@@ -193,6 +195,7 @@ log_backoff(const struct destination *d, const struct smtp_status *status,
 
 	log_begin(&l, LOG_LEVEL_DEBUG, "backoff");
 	log_str(&l, "destination", d->key);
+	log_str(&l, "need", d->tls);
 	log_int(&l, "delay_ms", delay);
 	log_str(&l, "while", smtp_stage_phrase(status->stage));
 	log_str(&l, "reply", status->text);
@@ -496,7 +499,7 @@ destination_pump(struct destination *d)
 		destination_postpone(d, &d->last, d->backoff_until_ms - now);
 		return;
 	}
-	if (d->lookup == NULL && may_grow(d, now)) {
+	if (d->lookup == NULL && d->security == NULL && may_grow(d, now)) {
 		begin_session(d, now);
 	}
 }
@@ -516,18 +519,39 @@ destination_drain(struct destination *d)
 
 /* ---- life ----------------------------------------------------------- */
 
+static void
+set_need(struct destination *d, const char *text)
+{
+	struct err e = { 0 };
+
+	if (text == NULL) {
+		return;
+	}
+	d->tls = mem_strdup(text);
+	d->arena = arena_new(256);
+	if (tls_need_parse(text, d->arena, &d->need, &e) == -1) {
+		d->need_error = mem_strdup(e.text);
+	}
+}
+
 struct destination *
-destination_new(struct deliverer *dv, const char *key, uint64_t hash)
+destination_new(struct deliverer *dv, const struct recipient *r, uint64_t hash)
 {
 	static const char prefix[] = "route:";
 	struct destination *d = mem_alloc(sizeof(*d));
 
 	d->deliverer = dv;
-	d->key = mem_strdup(key);
 	d->hash = hash;
-	if (strncmp(key, prefix, sizeof(prefix) - 1) == 0) {
+	if (r->route == NULL) {
+		d->key = mem_strdup(r->domain);
+	} else {
+		d->key = mem_alloc(sizeof(prefix) + strlen(r->route));
+		memcpy(d->key, prefix, sizeof(prefix) - 1);
+		memcpy(d->key + sizeof(prefix) - 1, r->route,
+		       strlen(r->route) + 1);
 		d->route = d->key + sizeof(prefix) - 1;
 	}
+	set_need(d, r->tls);
 	d->allowed = 1;
 	d->window_ms = now_ms(d);
 	d->moved_ms = INT64_MIN / 2;
@@ -563,6 +587,9 @@ destination_free(struct destination **dp)
 	destination_postpone(d, &shutting_down, 0);
 	hosts_forget(d);
 	timer_clear(&d->recheck);
+	arena_free(&d->arena);
+	free(d->need_error);
+	free(d->tls);
 	free(d->key);
 	free(d);
 }

@@ -122,6 +122,7 @@ ehlo_add_line(struct ehlo *e, const char *line, size_t len)
 		{ "DSN", EHLO_DSN },
 		{ "STARTTLS", EHLO_STARTTLS },
 		{ "ENHANCEDSTATUSCODES", EHLO_ENHANCEDSTATUSCODES },
+		{ "REQUIRETLS", EHLO_REQUIRETLS },
 	};
 
 	const char *pos = line;

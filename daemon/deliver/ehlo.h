@@ -19,6 +19,7 @@ enum ehlo_flag {
 	EHLO_DSN = 32,
 	EHLO_STARTTLS = 64,
 	EHLO_ENHANCEDSTATUSCODES = 128,
+	EHLO_REQUIRETLS = 256, /* RFC 8689 */
 };
 
 struct ehlo {

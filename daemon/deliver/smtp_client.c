@@ -147,8 +147,8 @@ smtp_client_fail(struct smtp_client *s, const struct smtp_status *status)
 		end_and_pump(s);
 		return;
 	}
-	if (status->stage == STAGE_HANDSHAKE) {
-		destination_tls_failed(d, s->host, status);
+	if (s->state == SMTP_CLIENT_HANDSHAKE) {
+		smtp_client_tls_broken(s, status);
 	} else {
 		destination_host_failed(d, s->host, status);
 	}
@@ -283,11 +283,10 @@ on_event(void *arg, enum io_event what)
 		smtp_client_on_drained(s);
 		return;
 	case IO_TLS_READY:
-		tls_facts_get(io_ssl(s->io), &s->tls);
-		smtp_client_set_state(s, SMTP_CLIENT_EHLO);
-		smtp_client_queue(s, COMMAND_EHLO, NULL, 0);
-		smtp_client_send(s);
-		smtp_client_settle(s);
+		if (smtp_client_tls_ready(s)) {
+			smtp_client_send(s);
+			smtp_client_settle(s);
+		}
 		return;
 	case IO_CONNECTED:
 		return;
@@ -338,7 +337,11 @@ smtp_client_start(struct destination *d, struct host *h)
 	s->destination = d;
 	s->host = host_ref(h);
 	s->snapshot = snapshot_ref(reactor_snapshot(reactor));
-	s->clear_text = h->clear_until_ms > reactor_now_ms(reactor);
+	s->evidence.floor = h->floor;
+	s->evidence.host = h->published.state;
+	s->evidence.move = TLS_MOVE_CLEAR;
+	s->clear_text = h->clear_until_ms > reactor_now_ms(reactor) &&
+	                !h->floor.mandatory;
 	s->depth = 1;
 	TAILQ_INIT(&s->transactions);
 	reply_init(&s->reply);
@@ -358,17 +361,6 @@ smtp_client_start(struct destination *d, struct host *h)
 	};
 	s->race = connect_start(&o, on_connected, s);
 	deliverer_update_idle(d);
-}
-
-void
-smtp_client_start_tls(struct smtp_client *s)
-{
-	struct ssl_st *ssl = tls_client_new(
-		&s->snapshot->tls, s->host->target.host, &s->host->tls);
-
-	smtp_client_set_state(s, SMTP_CLIENT_HANDSHAKE);
-	io_start_tls(s->io, ssl, false);
-	io_deadline(s->io, s->snapshot->conf->delivery.command_timeout_ms);
 }
 
 void
@@ -496,6 +488,7 @@ smtp_client_facts(const struct smtp_client *s, struct delivery *dl,
 	r->peer = s->peer;
 	r->local = s->local;
 	dl->job->tls = s->tls;
+	dl->job->evidence = s->evidence;
 	r->relayed_without_dsn = r->action == OUTCOME_DELIVERED &&
 	                         (s->ehlo.flags & EHLO_DSN) == 0;
 }

@@ -7,8 +7,8 @@
 
 /*
  * Inside a client session: smtp_client.c (life, states, events),
- * smtp_client_reply.c (what an answer means), smtp_client_send.c (commands and
- * transactions).
+ * smtp_client_reply.c (what an answer means), smtp_client_tls.c (how secure it
+ * must be and is), smtp_client_send.c (commands and transactions).
  *
  * Every command is an entry of one ring: [head, sent) wait for their reply,
  * [sent, tail) are still to be sent. Lock-step is the same with one entry in
@@ -95,6 +95,7 @@ struct smtp_client {
 	struct net_endpoint peer;
 	struct net_endpoint local;
 	struct tls_facts tls;
+	struct deliver_evidence evidence;
 	struct ehlo ehlo;
 	struct reply reply;
 
@@ -128,7 +129,6 @@ void smtp_client_fail(struct smtp_client *s, const struct smtp_status *status);
 void smtp_client_fail_local(struct smtp_client *s, enum status_source source,
                             const char *why);
 void smtp_client_end(struct smtp_client *s); /* nothing is under way */
-void smtp_client_start_tls(struct smtp_client *s);
 void smtp_client_ready(struct smtp_client *s);
 /* After the ring or the transactions changed: deadline, ready list, QUIT. */
 void smtp_client_settle(struct smtp_client *s);
@@ -137,6 +137,19 @@ bool smtp_client_has_room(const struct smtp_client *s);
 /* Was the last octet of the content given to the kernel? */
 bool smtp_client_content_sent(const struct smtp_client *s,
                               const struct transaction *t);
+
+/* smtp_client_tls.c: false when the session has ended. */
+/* EHLO (or HELO) was answered well. */
+bool smtp_client_greeted(struct smtp_client *s);
+/* STARTTLS was answered: 220; by a refusal. */
+bool smtp_client_start_tls(struct smtp_client *s);
+bool smtp_client_tls_refused(struct smtp_client *s,
+                             const struct smtp_status *status);
+bool smtp_client_tls_ready(struct smtp_client *s); /* the handshake is done */
+/* It failed, or the peer it showed is not good enough: tells the destination
+ * what that means for the host. */
+void smtp_client_tls_broken(struct smtp_client *s,
+                            const struct smtp_status *status);
 
 /* smtp_client_send.c */
 void smtp_client_queue(struct smtp_client *s, enum command_kind kind,

@@ -3,10 +3,10 @@
  * means for mail is said by policy/outcome.h alone: here it is only brought to
  * the recipients that it concerns.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "daemon/deliver/smtp_client.h"
 #include "daemon/deliver/smtp_client_private.h"
 #include "store/envelope.h"
@@ -203,6 +203,10 @@ on_greeting(struct smtp_client *s)
 	if (s->reply.code / 100 != 2) {
 		return fail_reply(s, COMMAND_GREETING);
 	}
+	struct smtp_status status;
+	reply_status(s, COMMAND_GREETING, &status);
+	(void)snprintf(s->evidence.greeting, sizeof(s->evidence.greeting),
+	               "%.*s", DELIVER_GREETING_MAX - 1, status.text);
 	smtp_client_set_state(s, SMTP_CLIENT_EHLO);
 	smtp_client_queue(s, COMMAND_EHLO, NULL, 0);
 	return true;
@@ -222,14 +226,7 @@ on_ehlo(struct smtp_client *s)
 	if (class != 2) {
 		return fail_reply(s, COMMAND_EHLO);
 	}
-	if ((s->ehlo.flags & EHLO_STARTTLS) != 0 && !s->tls.active &&
-	    !s->clear_text) {
-		smtp_client_set_state(s, SMTP_CLIENT_STARTTLS);
-		smtp_client_queue(s, COMMAND_STARTTLS, NULL, 0);
-		return true;
-	}
-	smtp_client_ready(s);
-	return true;
+	return smtp_client_greeted(s);
 }
 
 static bool
@@ -238,23 +235,7 @@ on_helo(struct smtp_client *s)
 	if (s->reply.code / 100 != 2) {
 		return fail_reply(s, COMMAND_HELO);
 	}
-	smtp_client_ready(s);
-	return true;
-}
-
-/* For this session only: 454 may be over when the next one asks. */
-static void
-log_refused_tls(const struct smtp_client *s)
-{
-	struct smtp_status status;
-	struct log_line l;
-
-	reply_status(s, COMMAND_STARTTLS, &status);
-	log_begin(&l, LOG_LEVEL_WARN, "tls_fallback");
-	log_str(&l, "destination", s->destination->key);
-	log_str(&l, "host", s->host->target.host);
-	log_fmt(&l, "reason", "%u %s", (unsigned)status.code, status.text);
-	log_end(&l);
+	return smtp_client_greeted(s);
 }
 
 static bool
@@ -266,10 +247,9 @@ on_starttls(struct smtp_client *s, size_t input_left)
 		return fail_reply(s, COMMAND_STARTTLS);
 	}
 	if (class != 2) {
-		/* Opportunistic: on in clear (RFC 3207 section 4). */
-		log_refused_tls(s);
-		smtp_client_ready(s);
-		return true;
+		struct smtp_status status;
+		reply_status(s, COMMAND_STARTTLS, &status);
+		return smtp_client_tls_refused(s, &status);
 	}
 	if (input_left > 0) {
 		/* It would be read as if it had come by TLS (B06). */
@@ -278,8 +258,7 @@ on_starttls(struct smtp_client *s, size_t input_left)
 		return false;
 	}
 	ehlo_clear(&s->ehlo); /* RFC 3207 section 4.2, B07 */
-	smtp_client_start_tls(s);
-	return true;
+	return smtp_client_start_tls(s);
 }
 
 /* ---- transactions --------------------------------------------------- */

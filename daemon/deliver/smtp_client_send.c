@@ -292,6 +292,9 @@ send_mail(struct smtp_client *s, const struct transaction *t)
 	    (env->flags & ENVELOPE_SMTPUTF8) != 0) {
 		add_text(&l, " SMTPUTF8");
 	}
+	if (s->evidence.floor.require_tls) {
+		add_text(&l, " REQUIRETLS"); /* offered: checked */
+	}
 	if ((hop & EHLO_DSN) != 0 && (env->flags & ENVELOPE_RET_FULL) != 0) {
 		add_text(&l, " RET=FULL");
 	}

@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "daemon/queue/queue_private.h"
@@ -48,17 +47,6 @@ on_arrival(struct task *t)
 	deliverer_submit(h->deliverer, &h->job);
 }
 
-static uint64_t
-hash_text(const char *s)
-{
-	uint64_t h = 1469598103934665603ULL; /* FNV-1a: spread, not defence */
-
-	for (; *s != '\0'; s++) {
-		h = (h ^ (unsigned char)*s) * 1099511628211ULL;
-	}
-	return h ^ (h >> 32);
-}
-
 /* A destination may hold as much as is still free for all others, and one that
  * stands still leaves a reserve besides: however many of them there are, there
  * is memory for those that move, and for the pager that brings their mail
@@ -88,13 +76,10 @@ handover_new(struct queue *q, struct envelope *env, uint32_t *positions,
 {
 	const struct recipient *r = &env->recipients[positions[0]];
 	struct handover *h = mem_alloc(sizeof(*h));
-	char key[300];
 	unsigned index = 0;
 
 	if (q->o.reactors_n > 1) {
-		index = (unsigned)(hash_text(deliver_key(r->route, r->domain,
-		                                         key)) %
-		                   q->o.reactors_n);
+		index = (unsigned)(deliver_hash(r) % q->o.reactors_n);
 	}
 	h->task.run = on_arrival;
 	h->queue = q;
@@ -128,16 +113,6 @@ hand_over(struct reactor *here, struct envelope *env, struct deliver_job *job,
 	}
 }
 
-static bool
-same_hop(const struct recipient *a, const struct recipient *b)
-{
-	if (a->route != NULL || b->route != NULL) {
-		return a->route != NULL && b->route != NULL &&
-		       strcmp(a->route, b->route) == 0;
-	}
-	return strcmp(a->domain, b->domain) == 0;
-}
-
 void
 dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
 {
@@ -157,8 +132,8 @@ dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
 		positions = mem_alloc((n - i) * sizeof(*positions));
 		for (uint32_t k = i; k < n; k++) {
 			if (k == i || (taken != NULL && !taken[k] &&
-			               same_hop(&env->recipients[i],
-			                        &env->recipients[k]))) {
+			               deliver_together(&env->recipients[i],
+			                                &env->recipients[k]))) {
 				positions[found++] = k;
 				if (taken != NULL) {
 					taken[k] = true;

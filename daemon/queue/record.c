@@ -37,16 +37,36 @@ event_word(const struct store_fate *f)
 	return recipient_state_word((enum recipient_state)f->state);
 }
 
+/* What was reached, and who asked for how much. */
 static void
-put_tls(struct log_line *l, const struct tls_facts *t)
+put_tls(struct log_line *l, const struct deliver_job *job)
 {
-	if (!t->active) {
-		log_str(l, "tls", "none");
-		return;
+	const struct tls_facts *t = &job->tls;
+	const struct deliver_evidence *e = &job->evidence;
+
+	log_str(l, "tls", t->active ? t->version : "none");
+	if (t->active) {
+		log_str(l, "cipher", t->cipher);
+		log_str(l, "group", t->group);
+		log_str(l, "verified", t->verified ? "yes" : t->verify_text);
+		log_str(l, "subject", t->subject);
+		log_str(l, "issuer", t->issuer);
+		log_str(l, "fingerprint", t->fingerprint);
+		log_str(l, "resumed", t->resumed ? "yes" : "no");
 	}
-	log_str(l, "tls", t->version);
-	log_str(l, "cipher", t->cipher);
-	log_str(l, "verified", t->verified ? "yes" : t->verify_text);
+	log_str(l, "level", tls_move_word(e->move));
+	log_str(l, "required", tls_floor_word(&e->floor));
+	if (e->floor.by != TLS_BY_NOBODY) {
+		log_str(l, "required_by", tls_by_word(e->floor.by));
+	}
+	if (t->dane[0] != '\0') {
+		log_str(l, "dane", t->dane);
+	} else if (e->host.dane != TLS_DANE_NONE) {
+		log_str(l, "dane", tls_dane_word(e->host.dane));
+	}
+	if (e->host.sts != TLS_STS_NONE) {
+		log_str(l, "mta_sts", tls_sts_word(e->host.sts));
+	}
 }
 
 void
@@ -65,6 +85,10 @@ record_result(const struct deliver_job *job, const struct deliver_result *res,
 	log_id(&l, "qid", env->id);
 	log_str(&l, "from", env->sender);
 	log_str(&l, "to", env->recipients[res->position].address);
+	if (env->recipients[res->position].decision != NULL) {
+		log_str(&l, "policies",
+		        env->recipients[res->position].decision);
+	}
 	if (res->host[0] != '\0') {
 		log_str(&l, "host", res->host);
 	}
@@ -73,7 +97,7 @@ record_result(const struct deliver_job *job, const struct deliver_result *res,
 
 		net_endpoint_format(&res->peer, peer);
 		log_str(&l, "peer", peer);
-		put_tls(&l, &job->tls);
+		put_tls(&l, job);
 	}
 	log_int(&l, "delay_ms", clock_wall_ms() - env->received_ms);
 	log_int(&l, "attempts", f->attempts);

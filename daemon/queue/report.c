@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/net/snapshot.h"
+#include "daemon/queue/decide.h"
 #include "daemon/queue/record.h"
 #include "mime/downgrade.h"
 #include "mime/header.h"
@@ -310,6 +311,10 @@ choose_original(struct report *r, struct store *s, bool full, struct buf *out,
 
 	in->returned = DSN_RETURN_HEADER;
 	in->content = "";
+	/* The way back may be less secure (RFC 8689 section 4.3; B57). */
+	if ((env->flags & ENVELOPE_REQUIRETLS) != 0) {
+		full = false;
+	}
 	if (full && (env->flags & ENVELOPE_RET_FULL) != 0 && len <= WHOLE_MAX) {
 		in->returned = DSN_RETURN_MESSAGE;
 	} else if (len > HEADER_MAX) {
@@ -403,6 +408,7 @@ report_envelope(struct report *r, struct store *s)
 		.received_ms = r->env->received_ms,
 		.retry_until_ms = r->env->received_ms + c->delivery.expire_ms,
 	};
+	const struct decide_facts facts = { .mail = DECISION_MAIL_AUTOMATIC };
 	bool failure = false;
 	bool inbound = false;
 	struct buf original;
@@ -424,6 +430,7 @@ report_envelope(struct report *r, struct store *s)
 	env->hot = buf_steal(&text, &env->hot_len);
 	env->content.len = env->hot_len;
 	set_flags(env);
+	decide_envelope(r->snapshot, &facts, NULL, env);
 	r->told_n = in.recipients_n;
 	buf_clear(&original);
 	return env;

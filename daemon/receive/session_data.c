@@ -113,6 +113,7 @@ fill_envelope(struct session *s)
 		r->state = RECIPIENT_QUEUED;
 	}
 	env->receipt = arena_strdup(env->arena, trace_receipt(s));
+	decide_envelope(tx->snap, &tx->facts, &s->client.addr, env);
 	env->flags |=
 		((notes & DECODER_DOTS) != 0 ? ENVELOPE_DOTS : 0U) |
 		((notes & DECODER_8BIT_BODY) != 0 ? ENVELOPE_8BIT_BODY : 0U) |
@@ -201,6 +202,9 @@ end_of_data(struct session *s)
 		       c->reason);
 		return;
 	}
+	size_t len = 0;
+	const char *header = content_header(s, &len);
+	decide_look(tx->snap, header, len, tx->env, &tx->facts);
 	if (c->mode == CONTENT_STREAM) {
 		session_set_state(s, SESSION_UPLOAD);
 		upload_finish(c->upload);

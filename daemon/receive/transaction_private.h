@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "daemon/queue/decide.h"
 #include "daemon/receive/command.h"
 #include "daemon/receive/decoder.h"
 
@@ -72,6 +73,7 @@ struct transaction {
 	uint32_t *seen;    /* hash of recipients: index + 1 */
 	uint32_t seen_cap; /* 0, or a power of two */
 	struct content content;
+	struct decide_facts facts; /* at the end of data */
 };
 
 /* ---- content.c ------------------------------------------------------ */

@@ -14,7 +14,8 @@
 /* The queue's own way to the deliverer, toward the double below: another part
  * of the tests may link the real one. */
 /* NOLINTBEGIN(readability-identifier-naming, bugprone-suspicious-include) */
-#define deliver_key      double_key
+#define deliver_together double_together
+#define deliver_hash     double_hash
 #define deliverer_submit double_submit
 #include "daemon/queue/dispatch.c"
 /* NOLINTEND(readability-identifier-naming, bugprone-suspicious-include) */
@@ -65,11 +66,22 @@ struct ending {
 	struct deliver_job *job;
 };
 
-const char *
-double_key(const char *route, const char *domain, char out[300])
+bool
+double_together(const struct recipient *a, const struct recipient *b)
 {
-	(void)snprintf(out, 300, "%s", route != NULL ? route : domain);
-	return out;
+	return strcmp(a->route != NULL ? a->route : a->domain,
+	              b->route != NULL ? b->route : b->domain) == 0;
+}
+
+uint64_t
+double_hash(const struct recipient *r)
+{
+	uint64_t h = 0;
+
+	for (const char *c = r->domain; *c != '\0'; c++) {
+		h = h * 31 + (unsigned char)*c;
+	}
+	return h;
 }
 
 static void

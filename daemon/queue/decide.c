@@ -1,0 +1,94 @@
+/*
+ * Decisions brought to envelopes. What is decided is said by policy/decision.h
+ * alone.
+ */
+#include "daemon/queue/decide.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "conf/conf.h"
+#include "daemon/net/snapshot.h"
+#include "mime/header.h"
+#include "policy/auto_allow.h"
+#include "store/envelope.h"
+
+void
+decide_look(const struct snapshot *snapshot, const char *header,
+            size_t header_len, struct envelope *env, struct decide_facts *out)
+{
+	struct header_from from;
+	struct err e = { 0 };
+
+	*out = (struct decide_facts){ .mail = DECISION_MAIL_AUTOMATIC };
+	if (select_has_type(snapshot->select,
+	                    CONF_POLICY_AUTO_ALLOW_CREATION)) {
+		out->mail = auto_allow_mail(header, header_len, env->sender);
+	}
+	if (!select_asks_header(snapshot->select)) {
+		return;
+	}
+	(void)header_from_domains(header, header_len, &from, &e);
+	if (from.verdict == HEADER_FROM_OK && from.n_mailboxes > 0) {
+		out->from = arena_strdup(env->arena, from.mailboxes[0].text);
+	}
+}
+
+static bool
+same_decision(const struct decision *a, const struct decision *b)
+{
+	return memcmp(a->answer.winners, b->answer.winners,
+	              sizeof(a->answer.winners)) == 0;
+}
+
+static void
+store_decision(struct envelope *env, const struct decision *d,
+               struct recipient *r)
+{
+	r->decision = decision_json(d, env->arena);
+	r->tls = decision_tls_text(d, env->arena);
+}
+
+void
+decide_envelope(const struct snapshot *snapshot,
+                const struct decide_facts *facts, const struct net_addr *source,
+                struct envelope *env)
+{
+	struct decision_input in = {
+		.select = snapshot->select,
+		.question = {
+			.sender = env->sender,
+			.header_from = facts->from,
+			.now_ms = env->received_ms,
+		},
+		.mail = facts->mail,
+		.require_tls = (env->flags & ENVELOPE_REQUIRETLS) != 0,
+		.optional = (env->flags & ENVELOPE_TLS_OPTIONAL) != 0,
+	};
+	struct decision last = { 0 };
+
+	if (source != NULL) {
+		in.question.source = *source;
+	}
+	if (snapshot->conf->policies_n == 0 && !in.require_tls &&
+	    !in.optional) {
+		return;
+	}
+	for (uint32_t i = 0; i < env->recipients_n; i++) {
+		struct recipient *r = &env->recipients[i];
+		struct decision d;
+
+		in.question.recipient = r->address;
+		in.question.null_internal = r->direction != DIRECTION_INBOUND;
+		in.outbound = r->direction == DIRECTION_OUTBOUND;
+		decision_make(&in, &d);
+		if (i > 0 && same_decision(&d, &last)) {
+			r->decision = env->recipients[i - 1].decision;
+			r->tls = env->recipients[i - 1].tls;
+		} else {
+			store_decision(env, &d, r);
+		}
+		r->learn = d.learn;
+		last = d;
+	}
+}
