@@ -505,6 +505,66 @@ put_scope(const struct dump *d, const char *name,
 }
 
 static void
+dump_honour(const struct dump *d, const struct conf_policy *p)
+{
+	const char *words[2];
+	size_t n = 0;
+
+	if (p->honour_dane) {
+		words[n++] = "dane";
+	}
+	if (p->honour_mta_sts) {
+		words[n++] = "mta_sts";
+	}
+	put_strings(d, "honour", words, n);
+}
+
+/* A setting that has no effect would be refused when it is read again. */
+static bool
+is_idle(const struct conf_policy *p, const char *name)
+{
+	bool enforced =
+		p->option != NULL && strcmp(p->option, "enforced_tls") == 0;
+	bool mode = strcmp(name, "encryption_mode") == 0;
+
+	if (p->type == CONF_POLICY_SECURE_DELIVERY) {
+		if (strcmp(name, "untrusted") == 0) {
+			return strcmp(p->option,
+			              "secure_smtp_where_possible") != 0 ||
+			       strcmp(p->encryption_mode, "relaxed") == 0;
+		}
+		return strcmp(p->option, "no_tls") == 0 &&
+		       (mode || strcmp(name, "ssl_mode") == 0);
+	}
+	if (p->type == CONF_POLICY_SECURE_RECEIPT) {
+		if (mode) {
+			return !enforced ||
+			       strcmp(p->client_certificate, "required") != 0;
+		}
+		return !enforced && (strcmp(name, "ssl_mode") == 0 ||
+		                     strcmp(name, "tls_version") == 0 ||
+		                     strcmp(name, "client_certificate") == 0);
+	}
+	return false;
+}
+
+static void
+dump_policy_fields(const struct dump *d, const char *prefix,
+                   const struct conf_policy *p)
+{
+	size_t n = 0;
+	const struct schema_setting *list = schema_list(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		const char *leaf = schema_leaf(&list[i], prefix);
+		if (leaf != NULL && list[i].size != 0 && !is_idle(p, leaf)) {
+			dump_field(d, &list[i], leaf,
+			           (const char *)p + list[i].offset);
+		}
+	}
+}
+
+static void
 dump_policy(struct dump *d, const struct conf_policy *p)
 {
 	char prefix[LOAD_PATH_MAX];
@@ -512,7 +572,7 @@ dump_policy(struct dump *d, const struct conf_policy *p)
 
 	(void)snprintf(prefix, sizeof(prefix), "policies.%s[]",
 	               conf_policy_names[p->type]);
-	dump_fields(d, prefix, p);
+	dump_policy_fields(d, prefix, p);
 	put_scope(d, "from", &p->from);
 	put_scope(d, "to", &p->to);
 	if (p->valid_from_ms != INT64_MIN) {
@@ -525,6 +585,13 @@ dump_policy(struct dump *d, const struct conf_policy *p)
 	}
 	if (p->source_ips_n > 0) {
 		put_networks(d, "source_ips", p->source_ips, p->source_ips_n);
+	}
+	if (p->type == CONF_POLICY_SECURE_DELIVERY) {
+		dump_honour(d, p);
+	}
+	if (p->fingerprints_n > 0) {
+		put_strings(d, "fingerprints", p->fingerprints,
+		            p->fingerprints_n);
 	}
 	if (p->definitions_n > 0) {
 		put_strings(d, "definition", p->definitions, p->definitions_n);
@@ -561,7 +628,9 @@ dump_policies(struct dump *d, const struct conf *c)
 int
 conf_dump(const struct conf *c, FILE *out)
 {
-	static const char *const plain[] = { "limits", "admission" };
+	static const char *const plain[] = { "limits", "admission",
+		                             "managed_senders", "mta_sts",
+		                             "tls_reports" };
 	struct dump d = { .out = out };
 
 	dump_gateway(&d, c);

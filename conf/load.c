@@ -58,6 +58,11 @@ load_parts(struct loader *l)
 	load_resolver(l, root);
 	load_delivery(l, root);
 	load_fields(l, load_member(root, "admission"), root, "admission", l->c);
+	load_fields(l, load_member(root, "managed_senders"), root,
+	            "managed_senders", l->c);
+	load_fields(l, load_member(root, "mta_sts"), root, "mta_sts", l->c);
+	load_fields(l, load_member(root, "tls_reports"), root, "tls_reports",
+	            l->c);
 	load_sources(l, root);
 	load_routes(l, root);
 	load_domains(l, root);

@@ -99,12 +99,23 @@ void load_groups(struct loader *l, const config_setting_t *root);
 void load_definitions(struct loader *l, const config_setting_t *root);
 void load_policies(struct loader *l, const config_setting_t *root);
 
+/* policy_tls.c: what load_fields cannot place, and combinations without
+ * sense. */
+void load_secure_delivery(struct loader *l, const config_setting_t *item,
+                          struct conf_policy *p);
+void load_secure_receipt(struct loader *l, const config_setting_t *item,
+                         const struct conf_policy *p);
+
 /* shadow.c: warns of policies that can never win; items[i] is where policy i
  * stands. */
 void load_check_shadows(struct loader *l, const config_setting_t *const *items);
 
 /* secret.c: files that the configuration names. Each adds findings at s. */
 void load_check_pair(struct loader *l, const config_setting_t *s);
+/* A certificate to show as a client, and its key. */
+void load_check_identity(struct loader *l, const config_setting_t *certificate,
+                         const config_setting_t *key,
+                         const char *certificate_path, const char *key_path);
 void load_check_ca(struct loader *l, const config_setting_t *s,
                    const char *name, const char *path);
 void load_check_dkim_key(struct loader *l, const config_setting_t *s,

@@ -26,10 +26,10 @@ const char *const conf_policy_names[CONF_POLICY_TYPES] = {
 
 /* A type becomes true with the code that applies it. */
 const bool conf_policy_built[CONF_POLICY_TYPES] = {
-	[CONF_POLICY_SECURE_DELIVERY] = false,
-	[CONF_POLICY_SECURE_RECEIPT] = false,
+	[CONF_POLICY_SECURE_DELIVERY] = true,
+	[CONF_POLICY_SECURE_RECEIPT] = true,
 	[CONF_POLICY_AUTO_ALLOW] = false,
-	[CONF_POLICY_AUTO_ALLOW_CREATION] = false,
+	[CONF_POLICY_AUTO_ALLOW_CREATION] = true,
 	[CONF_POLICY_DNS_AUTHENTICATION] = false,
 	[CONF_POLICY_STATIONERY] = false,
 	[CONF_POLICY_STATIONERY_EXCLUSION] = false,
@@ -244,6 +244,10 @@ load_validity(struct loader *l, const config_setting_t *item,
 	if (p->valid_from_ms >= p->valid_to_ms) {
 		load_error(l, load_member(item, "valid_to"),
 		           "valid_to is not after valid_from");
+	} else if (p->valid_from_ms > clock_wall_ms()) {
+		load_warn(l, load_member(item, "valid_from"),
+		          "valid_from is in the future: the policy does not "
+		          "count yet");
 	} else if (p->valid_to_ms < clock_wall_ms()) {
 		load_warn(l, load_member(item, "valid_to"),
 		          "valid_to is in the past: the policy has ended");
@@ -328,6 +332,11 @@ load_policy(struct loader *l, const config_setting_t *item,
 	                              &p->source_ips_n);
 	if (type == CONF_POLICY_DNS_AUTHENTICATION) {
 		load_refs(l, item, p);
+	}
+	if (type == CONF_POLICY_SECURE_DELIVERY) {
+		load_secure_delivery(l, item, p);
+	} else if (type == CONF_POLICY_SECURE_RECEIPT) {
+		load_secure_receipt(l, item, p);
 	}
 	if (p->layout != NULL && !has_layout(c, p->layout)) {
 		load_error(l, load_member(item, "layout"),

@@ -169,15 +169,44 @@ read_certificate(struct loader *l, const config_setting_t *s, const char *path)
 }
 
 static void
+check_dates(struct loader *l, const config_setting_t *s, const char *path,
+            const X509 *cert)
+{
+	if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
+		load_warn(l, s, "%s has expired", path);
+	} else if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
+		load_warn(l, s, "%s is not valid yet", path);
+	}
+}
+
+void
+load_check_identity(struct loader *l, const config_setting_t *certificate,
+                    const config_setting_t *key, const char *certificate_path,
+                    const char *key_path)
+{
+	X509 *cert = read_certificate(l, certificate, certificate_path);
+	EVP_PKEY *pkey = read_key(l, key, key_path);
+
+	if (cert != NULL && pkey != NULL) {
+		if (X509_check_private_key(cert, pkey) != 1) {
+			load_error(l, key,
+			           "key (%s) does not belong to certificate "
+			           "(%s)",
+			           key_path, certificate_path);
+		}
+		check_dates(l, certificate, certificate_path, cert);
+	}
+	ERR_clear_error();
+	X509_free(cert);
+	EVP_PKEY_free(pkey);
+}
+
+static void
 check_certificate(struct loader *l, const config_setting_t *s, X509 *cert)
 {
 	const struct conf_gateway *g = &l->c->gateway;
 
-	if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
-		load_warn(l, s, "%s has expired", g->certificate);
-	} else if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
-		load_warn(l, s, "%s is not valid yet", g->certificate);
-	}
+	check_dates(l, s, g->certificate, cert);
 	if (g->hostname != NULL &&
 	    X509_check_host(cert, g->hostname, 0, 0, NULL) != 1) {
 		load_warn(l, s, "%s does not name gateway.hostname (%s)",

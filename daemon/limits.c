@@ -113,6 +113,7 @@ static const struct row client[] = {
 	{ "delivery.report_wait", 0, 0, "told together",
 	  "RFC 3461 section 6.3" },
 	{ "resolver.timeout", 0, 0, "4.4.3", "B50" },
+	{ "mta_sts.timeout", 0, 0, "no policy", "RFC 8461 section 3.3" },
 	{ "mail exchangers", UNIT_COUNT, MX_TARGETS_MAX, "cut", "B50" },
 	{ "addresses of a host", UNIT_COUNT, MX_ADDRESSES_MAX, "cut", "B50" },
 	{ "hosts tried in an attempt", UNIT_COUNT, SMTP_CLIENT_TRIES_MAX,

@@ -546,9 +546,9 @@ tls_level_print_table(FILE *out)
 	static const char *const heads[] = { "silent", "refuses", "broken",
 		                             "untrusted", "trusted" };
 
-	(void)fprintf(out, "%-15s%-8s%-21s", "option", "mode", "with");
+	(void)fprintf(out, "%-16s%-9s%-22s", "option", "mode", "with");
 	for (size_t p = 0; p < sizeof(heads) / sizeof(heads[0]); p++) {
-		(void)fprintf(out, "%-11s", heads[p]);
+		(void)fprintf(out, "%-12s", heads[p]);
 	}
 	(void)fputc('\n', out);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -557,12 +557,12 @@ tls_level_print_table(FILE *out)
 		           rows[i].need.option == TLS_OPPORTUNISTIC;
 
 		tls_floor_set(&rows[i].need, &rows[i].host, &f);
-		(void)fprintf(out, "%-15s%-8s%-21s",
+		(void)fprintf(out, "%-16s%-9s%-22s",
 		              any ? "any" : option_word(rows[i].need.option),
 		              rows[i].mode[0] == '\0' ? "any" : rows[i].mode,
 		              rows[i].with);
 		for (unsigned p = TLS_PEER_SILENT; p <= TLS_PEER_TRUSTED; p++) {
-			(void)fprintf(out, "%-11s",
+			(void)fprintf(out, "%-12s",
 			              tls_move_word(tls_floor_move(
 					      &f, (enum tls_peer)p)));
 		}

@@ -66,6 +66,22 @@ def test_outcomes_table():
     assert listed == [row[:5] for row in rows[1:]]
 
 
+def test_secure_delivery_table():
+    """sortie.conf(5) has the program's rows of secure delivery, in order."""
+    r = run("-T", "tls", program="sortied")
+    assert r.returncode == 0
+    starts = [0, 16, 25, 47, 59, 71, 83, 95, None]
+    rows = [[line[a:b].strip() for a, b in zip(starts, starts[1:])]
+            for line in r.stdout.splitlines()]
+    assert rows[0] == ["option", "mode", "with", "silent", "refuses",
+                       "broken", "untrusted", "trusted"]
+    assert len(rows) == 14 and all(all(row[3:]) for row in rows)
+    section = CONF_5.split(".Sh SECURE DELIVERY")[1].split("\n.Sh ")[0]
+    listed = [[c.replace("\\&", "") for c in line.split(" Ta ")]
+              for line in re.findall(r"^\.It Li (.*)", section, re.M)]
+    assert listed == rows[1:]
+
+
 def log_events():
     """Events that a default log level shows, from the sources."""
     events = set()

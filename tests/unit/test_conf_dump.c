@@ -66,6 +66,18 @@ same_policy(const struct conf_policy *a, const struct conf_policy *b)
 	same_text(a->encryption_mode, b->encryption_mode);
 	same_text(a->ssl_mode, b->ssl_mode);
 	same_text(a->untrusted, b->untrusted);
+	assert_true(a->honour_dane == b->honour_dane);
+	assert_true(a->honour_mta_sts == b->honour_mta_sts);
+	same_text(a->ca_file, b->ca_file);
+	same_text(a->certificate, b->certificate);
+	same_text(a->key, b->key);
+	same_text(a->tls_version, b->tls_version);
+	same_text(a->client_certificate, b->client_certificate);
+	assert_true(a->list_mail == b->list_mail);
+	assert_int_equal(a->fingerprints_n, b->fingerprints_n);
+	for (size_t i = 0; i < a->fingerprints_n; i++) {
+		same_text(a->fingerprints[i], b->fingerprints[i]);
+	}
 	assert_int_equal(a->definitions_n, b->definitions_n);
 	same_text(a->layout, b->layout);
 }
@@ -131,6 +143,12 @@ same_snapshot(const struct conf *a, const struct conf *b)
 	assert_true(a->limits.memory == b->limits.memory);
 	assert_true(a->limits.data_timeout_ms == b->limits.data_timeout_ms);
 	assert_int_equal(a->limits.idle_commands, b->limits.idle_commands);
+	assert_memory_equal(&a->managed_senders, &b->managed_senders,
+	                    sizeof(a->managed_senders));
+	assert_int_equal(a->mta_sts.port, b->mta_sts.port);
+	assert_true(a->mta_sts.timeout_ms == b->mta_sts.timeout_ms);
+	assert_true(a->tls_reports.send == b->tls_reports.send);
+	same_text(a->tls_reports.contact, b->tls_reports.contact);
 	assert_int_equal(a->delivery.port, b->delivery.port);
 	assert_int_equal(a->delivery.retry.n, b->delivery.retry.n);
 	assert_memory_equal(a->delivery.retry.delays_ms,
@@ -225,6 +243,8 @@ example_with_everything(void **state)
 	common_conf_write(common_conf_dir, "root.key", ". IN DS 1\n", 0644);
 	common_conf_write_pair(common_conf_dir, "tls/gateway.key",
 	                       "tls/gateway.pem", "gw1.example.net", 90);
+	common_conf_write_pair(common_conf_dir, "tls/bank-ca.key",
+	                       "tls/bank-ca.pem", "bank.example", 90);
 	common_conf_write_key(common_conf_dir, "dkim/example.com.pem", "RSA",
 	                      2048);
 	common_conf_write(common_conf_dir, "stationery/corporate.html",

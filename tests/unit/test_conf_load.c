@@ -158,15 +158,25 @@ policy_values_arrive(void **state)
 		"valid_to = \"2126-01-01T01:00:00+01:00\"; source_ips = ( "
 		"\"10.0.0.0/8\", \"::1\" ); option = \"enforced_tls\"; "
 		"encryption_mode = \"relaxed\"; ssl_mode = \"strong\"; "
-		"untrusted = \"defer\"; } ); auto_allow = { from = "
+		"honour = \"mta_sts\"; }, { untrusted = \"defer\"; "
+		"honour = ( ); certificate = \"gw.pem\"; key = "
+		"\"gw.key\"; fingerprints = ( \"sha256:"
+		"00:11:22:33:44:55:66:77:88:99:AA:BB:cc:DD:EE:FF:"
+		"00:11:22:33:44:55:66:77:88:99:AA:BB:cc:DD:EE:FF\", "
+		"\"0011223344556677889900112233445566778899001122334455667788"
+		"990011\" ); }, { ca_file = \"gw.pem\"; } ); "
+		"auto_allow_creation = ( { list_mail = true; } ); auto_allow = { from = "
 		"\"group:g\"; to = \"domain:Bank.example\"; }; };");
 	const struct conf_policy *p = NULL;
 
 	(void)state;
 	common_conf_print();
 	assert_non_null(c);
-	assert_int_equal(c->policies_n, 3);
+	assert_int_equal(c->policies_n, 6);
 	p = &c->policies[0];
+	assert_true(p->honour_dane && p->honour_mta_sts);
+	assert_null(p->ca_file);
+	assert_int_equal(p->fingerprints_n, 0);
 	assert_int_equal(p->from.kind, CONF_SCOPE_EVERYONE);
 	assert_true(p->enabled);
 	assert_true(p->valid_from_ms == INT64_MIN);
@@ -188,7 +198,21 @@ policy_values_arrive(void **state)
 	assert_true(p->valid_to_ms == INT64_C(4922899200000));
 	assert_int_equal(p->source_ips_n, 2);
 	assert_string_equal(p->ssl_mode, "strong");
+	assert_true(!p->honour_dane && p->honour_mta_sts);
 	p = &c->policies[2];
+	assert_true(!p->honour_dane && !p->honour_mta_sts);
+	assert_string_equal(p->untrusted, "defer");
+	assert_non_null(strstr(p->certificate, "/gw.pem"));
+	assert_non_null(strstr(p->key, "/gw.key"));
+	assert_int_equal(p->fingerprints_n, 2);
+	assert_string_equal(p->fingerprints[0],
+	                    "00112233445566778899aabbccddeeff"
+	                    "00112233445566778899aabbccddeeff");
+	assert_non_null(strstr(c->policies[3].ca_file, "/gw.pem"));
+	p = &c->policies[4];
+	assert_int_equal(p->type, CONF_POLICY_AUTO_ALLOW_CREATION);
+	assert_true(p->list_mail);
+	p = &c->policies[5];
 	assert_int_equal(p->type, CONF_POLICY_AUTO_ALLOW);
 	assert_int_equal(p->from.kind, CONF_SCOPE_GROUP);
 	assert_string_equal(p->from.value, "g");

@@ -1,0 +1,182 @@
+/*
+ * Decisions: the winners' names as they are stored, the need that follows,
+ * and who becomes an Auto sender.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "conf/conf.h"
+#include "policy/decision.h"
+#include "tests/unit/common_conf_load.h"
+
+static struct conf *conf;
+static struct select *compiled;
+static struct arena *arena;
+
+static void
+load(const char *policies)
+{
+	conf = common_conf_loads("%spolicies = {\n%s};\n", BASE, policies);
+	compiled = select_new(conf);
+	arena = arena_new(1024);
+}
+
+static void
+unload(void)
+{
+	arena_free(&arena);
+	select_free(&compiled);
+	conf_unref(&conf);
+}
+
+static struct decision
+decide(const char *sender, const char *recipient, struct decision_input in)
+{
+	struct decision d;
+
+	in.select = compiled;
+	in.question.sender = sender;
+	in.question.recipient = recipient;
+	in.question.null_internal = true;
+	decision_make(&in, &d);
+	return d;
+}
+
+static void
+check_text(const char *text, const char *expected)
+{
+	if (expected == NULL) {
+		assert_null(text);
+	} else {
+		assert_non_null(text);
+		assert_string_equal(text, expected);
+	}
+}
+
+static void
+test_stored(void **state)
+{
+	struct decision_input plain = { .outbound = true };
+	struct decision_input require = { .require_tls = true,
+		                          .optional = true };
+	struct decision_input optional = { .optional = true };
+	struct decision d;
+
+	(void)state;
+	load("secure_delivery = ( { narrative = \"all \\\"of\\\" it\"; },\n"
+	     "  { to = \"domain:bank.test\"; option = \"enforced_tls\"; } );\n"
+	     "auto_allow_creation = ( { narrative = \"a\\\\b\";"
+	     " from = \"internal\"; to = \"external\"; } );\n");
+	d = decide("a@example.com", "b@partner.test", plain);
+	check_text(decision_json(&d, arena),
+	           "{\"secure_delivery\":\"all \\\"of\\\" it\","
+	           "\"auto_allow_creation\":\"a\\\\b\"}");
+	check_text(decision_tls_text(&d, arena), "strict");
+	d = decide("a@example.com", "b@bank.test", plain);
+	check_text(decision_json(&d, arena),
+	           "{\"secure_delivery\":\"secure_delivery in line 6\","
+	           "\"auto_allow_creation\":\"a\\\\b\"}");
+	check_text(decision_tls_text(&d, arena), "enforced strict");
+	/* REQUIRETLS sets TLS-Required aside (RFC 8689 section 5). */
+	d = decide("", "b@bank.test", require);
+	check_text(decision_tls_text(&d, arena), "enforced strict requiretls");
+	d = decide("", "b@bank.test", optional);
+	check_text(decision_tls_text(&d, arena), "enforced strict optional");
+	unload();
+
+	load("");
+	d = decide("a@example.com", "b@partner.test", plain);
+	check_text(decision_json(&d, arena), NULL);
+	check_text(decision_tls_text(&d, arena), NULL);
+	assert_false(d.learn);
+	d = decide("a@example.com", "b@partner.test", require);
+	check_text(decision_tls_text(&d, arena), "requiretls");
+	unload();
+}
+
+/* A long name is cut, and stays JSON. */
+static void
+test_long_name(void **state)
+{
+	struct decision_input in = { 0 };
+	char policies[2000];
+	char name[901];
+
+	(void)state;
+	memset(name, '"', sizeof(name) - 1);
+	for (size_t i = 0; i < sizeof(name) - 1; i += 2) {
+		name[i] = '\\';
+	}
+	name[sizeof(name) - 1] = '\0';
+	(void)snprintf(policies, sizeof(policies),
+	               "secure_delivery = ( { narrative = \"%s\"; } );\n",
+	               name);
+	load(policies);
+	struct decision d = decide("a@example.com", "b@partner.test", in);
+	const char *text = decision_json(&d, arena);
+	size_t len = strlen(text);
+	assert_true(len > 159 && len < 400);
+	assert_string_equal(text + len - 4, "\\\"\"}");
+	unload();
+}
+
+static void
+test_learns(void **state)
+{
+	static const struct {
+		const char *recipient;
+		enum decision_mail mail;
+		bool outbound;
+		bool learn;
+	} rows[] = {
+		{ "b@partner.test", DECISION_MAIL_PERSON, true, true },
+		{ "b@partner.test", DECISION_MAIL_LIST, true, false },
+		{ "b@partner.test", DECISION_MAIL_AUTOMATIC, true, false },
+		{ "b@partner.test", DECISION_MAIL_PERSON, false, false },
+		{ "b@shop.test", DECISION_MAIL_PERSON, true, false },
+		{ "b@lists.test", DECISION_MAIL_PERSON, true, true },
+		{ "b@lists.test", DECISION_MAIL_LIST, true, true },
+		{ "b@lists.test", DECISION_MAIL_AUTOMATIC, true, false },
+		{ "b@example.com", DECISION_MAIL_PERSON, false, false },
+		{ "b@example.com", DECISION_MAIL_PERSON, true, false },
+	};
+
+	(void)state;
+	load("auto_allow_creation = (\n"
+	     "  { from = \"internal\"; to = \"external\"; },\n"
+	     "  { from = \"internal\"; to = \"domain:shop.test\";"
+	     " option = \"do_not_generate\"; },\n"
+	     "  { from = \"internal\"; to = \"domain:lists.test\";"
+	     " list_mail = true; } );\n");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct decision_input in = { .mail = rows[i].mail,
+			                     .outbound = rows[i].outbound };
+		struct decision d =
+			decide("a@example.com", rows[i].recipient, in);
+		if (d.learn != rows[i].learn) {
+			fail_msg("row %zu", i);
+		}
+	}
+	unload();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stored),
+		cmocka_unit_test(test_long_name),
+		cmocka_unit_test(test_learns),
+	};
+
+	return cmocka_run_group_tests_name(
+		"decision", tests, common_conf_set_up, common_conf_tear_down);
+}
