@@ -9,8 +9,8 @@
 
 /*
  * Command lines of SMTP and their parameters (RFC 5321 section 4.1, RFC 1870,
- * 3030, 3461, 4954, 6152, 6531, 8689). Pure: text in, values or a fault out. A line
- * is given without its CRLF; it may hold any octets.
+ * 3030, 3461, 4954, 6152, 6531, 8689). Pure: text in, values or a fault out. A
+ * line is given without its CRLF; it may hold any octets.
  */
 
 #define COMMAND_LINE_MAX 4096  /* without CRLF; 512 plus extension growth */

@@ -19,7 +19,8 @@
  * One connection of the SMTP server, shared by the files of this room: life
  * (session.c), commands (session_command.c), envelope (session_mail.c),
  * Secure Receipt (session_receipt.c), content (session_data.c), AUTH (auth.c),
- * replies (reply.c), Received and receipt (trace.c). All of it on the thread of the session's reactor.
+ * replies (reply.c), Received and receipt (trace.c). All of it on the thread of
+ * the session's reactor.
  */
 
 struct auth_check;

@@ -91,8 +91,8 @@ check_from(struct session *s, const char *from)
 	return true;
 }
 
-/* Every author counts, also of a field that readers may read differently:
- * whom the policy means must not come around it by writing it oddly. */
+/* Every author counts that was read, also of a field that is malformed further
+ * on: a second one beside whom a policy means takes nothing from it. */
 void
 session_receipt_header(struct session *s, const char *header, size_t len)
 {
