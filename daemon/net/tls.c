@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/net/tls_private.h"
+#include "policy/receipt.h"
 
 #define READ_AHEAD   (16384 + 512) /* a full record in one read(2) */
 #define MESSAGES_MAX 100 /* of the handshake protocol, of one connection */
@@ -109,7 +110,7 @@ tls_context_new(const SSL_METHOD *method)
 }
 
 /* Client certificates are asked for, never demanded, by the handshake: what
- * a missing or bad one means is admission's to say. */
+ * a missing or bad one means is for admission and Secure Receipt to say. */
 static int
 accept_any(int ok, X509_STORE_CTX *store)
 {
@@ -126,7 +127,7 @@ wants_certificates(const struct conf *c)
 			return true;
 		}
 	}
-	return false;
+	return receipt_asks_certificate(c);
 }
 
 static int

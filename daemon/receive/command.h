@@ -9,8 +9,8 @@
 
 /*
  * Command lines of SMTP and their parameters (RFC 5321 section 4.1, RFC 1870,
- * 3030, 3461, 4954, 6152, 6531). Pure: text in, values or a fault out. A line
- * is given without its CRLF; it may hold any octets.
+ * 3030, 3461, 4954, 6152, 6531, 8689). Pure: text in, values or a fault out. A
+ * line is given without its CRLF; it may hold any octets.
  */
 
 #define COMMAND_LINE_MAX 4096  /* without CRLF; 512 plus extension growth */
@@ -79,6 +79,7 @@ int command_parse_name(const char *args, size_t len, size_t *len_r,
 enum command_offer {
 	COMMAND_OFFER_ESMTP = 1, /* EHLO was used, not HELO */
 	COMMAND_OFFER_AUTH = 2,
+	COMMAND_OFFER_REQUIRETLS = 4, /* over TLS only (RFC 8689) */
 };
 
 enum command_body {
@@ -97,6 +98,7 @@ struct command_mail {
 	struct address sender;
 	bool null_sender;
 	bool smtputf8;
+	bool require_tls; /* REQUIRETLS */
 	bool has_size;
 	uint64_t size;
 	enum command_body body;

@@ -261,13 +261,18 @@ enum mail_param {
 	PARAM_RET,
 	PARAM_ENVID,
 	PARAM_AUTH,
+	PARAM_REQUIRETLS,
 	PARAM_NONE,
 };
 
 static const char *const mail_params[] = {
-	[PARAM_SIZE] = "SIZE",         [PARAM_BODY] = "BODY",
-	[PARAM_SMTPUTF8] = "SMTPUTF8", [PARAM_RET] = "RET",
-	[PARAM_ENVID] = "ENVID",       [PARAM_AUTH] = "AUTH",
+	[PARAM_SIZE] = "SIZE",
+	[PARAM_BODY] = "BODY",
+	[PARAM_SMTPUTF8] = "SMTPUTF8",
+	[PARAM_RET] = "RET",
+	[PARAM_ENVID] = "ENVID",
+	[PARAM_AUTH] = "AUTH",
+	[PARAM_REQUIRETLS] = "REQUIRETLS",
 };
 
 _Static_assert(sizeof(mail_params) / sizeof(mail_params[0]) == PARAM_NONE,
@@ -305,8 +310,9 @@ take_mail_param(enum mail_param which, const struct param *p,
                 struct command_mail *m, struct command_fault *f)
 {
 	bool has_value = p->value != NULL;
+	bool bare = which == PARAM_SMTPUTF8 || which == PARAM_REQUIRETLS;
 
-	if (has_value == (which == PARAM_SMTPUTF8)) {
+	if (has_value == bare) {
 		return syntax(f, "Parameter with or without a value it needs");
 	}
 	switch (which) {
@@ -335,10 +341,27 @@ take_mail_param(enum mail_param which, const struct param *p,
 			return syntax(f, "AUTH takes xtext or <>");
 		}
 		return 0;
+	case PARAM_REQUIRETLS:
+		m->require_tls = true;
+		return 0;
 	case PARAM_NONE:
 		break;
 	}
 	return unknown(f);
+}
+
+/* Which offer makes a parameter of MAIL known, beside EHLO; 0: none. */
+static unsigned
+offer_of(unsigned param)
+{
+	switch (param) {
+	case PARAM_AUTH:
+		return COMMAND_OFFER_AUTH;
+	case PARAM_REQUIRETLS:
+		return COMMAND_OFFER_REQUIRETLS;
+	default:
+		return 0;
+	}
 }
 
 static int
@@ -364,8 +387,7 @@ take_mail_params(struct cursor *c, unsigned offers, struct command_mail *m,
 		}
 		if (which == PARAM_NONE ||
 		    (offers & COMMAND_OFFER_ESMTP) == 0 ||
-		    (which == PARAM_AUTH &&
-		     (offers & COMMAND_OFFER_AUTH) == 0)) {
+		    (offers & offer_of(which)) != offer_of(which)) {
 			return unknown(f);
 		}
 		if ((seen & (1U << which)) != 0) {

@@ -15,6 +15,7 @@
 #include "daemon/net/io.h"
 #include "daemon/net/snapshot.h"
 #include "daemon/receive/session_private.h"
+#include "policy/decision.h"
 #include "store/envelope.h"
 
 #define REPLY_MAX 512 /* RFC 5321 section 4.5.3.1.5 */
@@ -105,6 +106,9 @@ reply_ehlo(struct session *s)
 	if (!s->tls.active && s->snap->tls.server != NULL) {
 		io_puts(s->io, "250-STARTTLS\r\n");
 	}
+	if (s->tls.active) {
+		io_puts(s->io, "250-REQUIRETLS\r\n"); /* RFC 8689 section 2 */
+	}
 	if (auth_offered(s)) {
 		io_puts(s->io, "250-AUTH PLAIN LOGIN\r\n");
 	}
@@ -116,7 +120,15 @@ void
 reply_log_refused(struct session *s, const char *reason, unsigned code,
                   const char *rcpt)
 {
+	reply_log_refused_by(s, reason, code, rcpt, NULL);
+}
+
+void
+reply_log_refused_by(struct session *s, const char *reason, unsigned code,
+                     const char *rcpt, const struct conf_policy *policy)
+{
 	struct log_line l;
+	char name[160];
 
 	if (!log_enabled(LOG_LEVEL_INFO)) {
 		return;
@@ -130,5 +142,7 @@ reply_log_refused(struct session *s, const char *reason, unsigned code,
 	log_str(&l, "to", rcpt);
 	log_int(&l, "code", code);
 	log_str(&l, "reason", reason);
+	log_str(&l, "policy",
+	        policy == NULL ? NULL : decision_policy_name(policy, name));
 	log_end(&l);
 }

@@ -7,6 +7,7 @@
  */
 
 struct command_fault;
+struct conf_policy;
 struct session;
 
 /* A whole line with CRLF. */
@@ -24,5 +25,8 @@ void reply_ehlo(struct session *s);
 /* event=refused. rcpt NULL: none is concerned. */
 void reply_log_refused(struct session *s, const char *reason, unsigned code,
                        const char *rcpt);
+/* The same, and whose demand it was; policy NULL: no policy's. */
+void reply_log_refused_by(struct session *s, const char *reason, unsigned code,
+                          const char *rcpt, const struct conf_policy *policy);
 
 #endif

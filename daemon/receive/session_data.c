@@ -15,9 +15,26 @@
 #include "daemon/receive/upload.h"
 #include "mime/header.h"
 #include "policy/admission.h"
+#include "policy/receipt.h"
 #include "store/envelope.h"
 
 /* ---- the end of data ------------------------------------------------ */
+
+static const char *
+text_or_null(const char *s)
+{
+	return s[0] == '\0' ? NULL : s;
+}
+
+/* What the message says of itself (RFC 8689). */
+static const char *
+tls_required(unsigned flags)
+{
+	if ((flags & ENVELOPE_REQUIRETLS) != 0) {
+		return "yes";
+	}
+	return (flags & ENVELOPE_TLS_OPTIONAL) != 0 ? "no" : NULL;
+}
 
 static void
 log_accepted(const struct session *s, const struct envelope *env, uint64_t size)
@@ -35,7 +52,11 @@ log_accepted(const struct session *s, const struct envelope *env, uint64_t size)
 	log_str(&l, "from", env->sender);
 	log_int(&l, "nrcpt", env->recipients_n);
 	log_int(&l, "size", (int64_t)size);
-	log_str(&l, "tls", s->tls.active ? s->tls.version : NULL);
+	log_str(&l, "tls", text_or_null(s->tls.version));
+	log_str(&l, "cipher", text_or_null(s->tls.cipher));
+	log_str(&l, "group", text_or_null(s->tls.group));
+	log_str(&l, "subject", text_or_null(s->tls.subject));
+	log_str(&l, "tls_required", tls_required(env->flags));
 	log_str(&l, "proto",
 	        trace_protocol(s, (env->flags & ENVELOPE_SMTPUTF8) != 0));
 	log_str(&l, "user", s->user);
@@ -54,7 +75,7 @@ static void
 refuse(struct session *s, unsigned code, const char *enhanced, const char *text,
        const char *reason)
 {
-	reply_log_refused(s, reason, code, NULL);
+	reply_log_refused_by(s, reason, code, NULL, s->tx.content.policy);
 	reply_id(s, code, enhanced, text);
 	finish(s);
 }
@@ -177,14 +198,20 @@ check_header(struct session *s)
 		             "loop");
 		return;
 	}
-	if (!s->tx.need_internal_from) {
-		return;
+	if (s->tx.need_internal_from) {
+		admission_header_from(conf, header, len, &a);
 	}
-	admission_header_from(conf, header, len, &a);
 	if (a.code != 0) {
 		content_doom(s, a.code, a.enhanced, a.text,
 		             admission_reason_word(a.reason));
+		return;
 	}
+	/* RFC 8689 section 4.1: REQUIRETLS counts, the field does not then. */
+	if ((s->tx.env->flags & ENVELOPE_REQUIRETLS) == 0 &&
+	    receipt_tls_optional(header, len)) {
+		s->tx.env->flags |= ENVELOPE_TLS_OPTIONAL;
+	}
+	session_receipt_header(s, header, len);
 }
 
 /* All of the content is here. */

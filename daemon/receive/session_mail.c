@@ -1,8 +1,8 @@
 /*
  * The envelope: MAIL and RCPT (RFC 5321 section 3.3). A transaction holds one
  * configuration snapshot from MAIL to its end; whatever ends it leaves nothing
- * behind (checklist B04). Refuses at RCPT what admission refuses, so that
- * content is never received for it.
+ * behind (checklist B04). Refuses at RCPT what admission and then Secure
+ * Receipt refuse, so that content is never received for it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +84,9 @@ envelope_flags(const struct command_mail *m)
 	}
 	if (m->body == COMMAND_BODY_8BITMIME) {
 		flags |= ENVELOPE_8BITMIME;
+	}
+	if (m->require_tls) {
+		flags |= ENVELOPE_REQUIRETLS;
 	}
 	if (m->ret == COMMAND_RET_FULL) {
 		flags |= ENVELOPE_RET_FULL;
@@ -174,20 +177,35 @@ take_message(struct session *s)
 	return false;
 }
 
+/* What reply_ehlo has offered; AUTH's parameter is known without TLS too. */
+static unsigned
+offers_of(const struct session *s)
+{
+	unsigned offers = COMMAND_OFFER_ESMTP;
+
+	if (!s->esmtp) {
+		return 0;
+	}
+	if (s->snap->conf->gateway.auth_file != NULL) {
+		offers |= COMMAND_OFFER_AUTH;
+	}
+	if (s->tls.active) {
+		offers |= COMMAND_OFFER_REQUIRETLS;
+	}
+	return offers;
+}
+
 void
 session_mail(struct session *s, const struct command_line *l)
 {
 	struct command_mail m;
 	struct command_fault f = { 0 };
-	unsigned offers = (s->esmtp ? COMMAND_OFFER_ESMTP : 0U) |
-	                  (s->esmtp && s->snap->conf->gateway.auth_file != NULL
-	                           ? COMMAND_OFFER_AUTH
-	                           : 0U);
 
 	if (!mail_in_order(s)) {
 		return;
 	}
-	if (command_parse_mail(l->args, l->args_len, offers, &m, &f) == -1) {
+	if (command_parse_mail(l->args, l->args_len, offers_of(s), &m, &f) ==
+	    -1) {
 		reply_fault(s, &f);
 		return;
 	}
@@ -410,7 +428,8 @@ admit_rcpt(struct session *s, struct command_rcpt *r,
 		            to->text);
 		return false;
 	}
-	return true;
+	return session_receipt_rcpt(s, to->text,
+	                            a->verdict == ADMISSION_INBOUND);
 }
 
 void

@@ -18,8 +18,9 @@
 /*
  * One connection of the SMTP server, shared by the files of this room: life
  * (session.c), commands (session_command.c), envelope (session_mail.c),
- * content (session_data.c), AUTH (auth.c), replies (reply.c), Received and
- * receipt (trace.c). All of it on the thread of the session's reactor.
+ * Secure Receipt (session_receipt.c), content (session_data.c), AUTH (auth.c),
+ * replies (reply.c), Received and receipt (trace.c). All of it on the thread of
+ * the session's reactor.
  */
 
 struct auth_check;
@@ -157,6 +158,15 @@ void session_mail(struct session *s, const struct command_line *l);
 void session_rcpt(struct session *s, const struct command_line *l);
 /* Ends the transaction, if there is one, without a trace. */
 void session_reset(struct session *s);
+
+/* ---- session_receipt.c ---------------------------------------------- */
+
+/* Is the session as secure as the policy of this pair demands? If not, RCPT
+ * has been refused. inbound: admission's verdict. */
+bool session_receipt_rcpt(struct session *s, const char *rcpt, bool inbound);
+/* The same at the end of data, when the From field is known: dooms the message
+ * for what one of its recipients' policies demands. */
+void session_receipt_header(struct session *s, const char *header, size_t len);
 
 /* ---- session_data.c ------------------------------------------------- */
 

@@ -159,10 +159,16 @@ trace_receipt(struct session *s)
 	if (s->tls.active) {
 		add_json(&b, "tls", s->tls.version);
 		add_json(&b, "cipher", s->tls.cipher);
+		if (s->tls.group[0] != '\0') {
+			add_json(&b, "group", s->tls.group);
+		}
 		if (s->tls.peer_certificate) {
 			add_json(&b, "certificate", s->tls.peer_name);
 			add_json(&b, "certificate_error",
 			         s->tls.verified ? "" : s->tls.verify_text);
+			add_json(&b, "subject", s->tls.subject);
+			add_json(&b, "issuer", s->tls.issuer);
+			add_json(&b, "fingerprint", s->tls.fingerprint);
 		}
 	}
 	if (s->user != NULL) {

@@ -15,6 +15,7 @@
  * MAIL to the answer behind the content, at one snapshot of the configuration.
  */
 
+struct conf_policy;
 struct envelope;
 struct session;
 struct snapshot;
@@ -47,6 +48,8 @@ struct content {
 	uint64_t span_octets;       /* octets at that time */
 	struct command_fault fault; /* code 0: none; the first one counts */
 	const char *reason;         /* of the fault, for the log */
+	/* Whose demand it was; NULL: no policy's. */
+	const struct conf_policy *policy;
 };
 
 struct pending_rcpt {

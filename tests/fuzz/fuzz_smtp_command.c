@@ -45,6 +45,7 @@ try_mail(const struct command_line *l, unsigned offers)
 	CHECK(strlen(m.sender.text) < sizeof(m.sender.text));
 	CHECK(m.null_sender == (m.sender.text[0] == '\0'));
 	CHECK(!m.sender.utf8 || m.smtputf8);
+	CHECK(!m.require_tls || (offers & COMMAND_OFFER_REQUIRETLS) != 0);
 	if (m.envid != NULL) {
 		check_within(m.envid, m.envid_len, l);
 		CHECK(command_is_xtext(m.envid, m.envid_len));
@@ -123,6 +124,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			CHECK(l.verb < COMMAND_VERBS);
 			try_mail(&l, COMMAND_OFFER_ESMTP);
 			try_mail(&l, COMMAND_OFFER_ESMTP | COMMAND_OFFER_AUTH);
+			try_mail(&l, COMMAND_OFFER_ESMTP |
+			                     COMMAND_OFFER_REQUIRETLS);
 			try_mail(&l, 0);
 			try_rcpt(&l, false);
 			try_rcpt(&l, true);

@@ -1,6 +1,6 @@
 """Lines of the RFCs that no other file holds: C28 (when it is tried again),
-RET beside reports that are no failures (C54), C59 (what a relay leaves alone),
-C62 (an extension that is not there is not taken)."""
+RET beside reports that are no failures (C54), C59 (what a relay leaves
+alone)."""
 
 import email
 import email.policy
@@ -139,20 +139,3 @@ def test_c59_a_relay_completes_no_header(relay, text):
     trace, found, rest = got.partition("From: a@example.com\r\n")
     assert found + rest == text
     assert re.findall(r"(?m)^([\w-]+):", trace) == ["Received"]
-
-
-# ---- C62 -------------------------------------------------------------------
-
-def test_c62_requiretls_is_not_promised(make_gateway, ca):
-    """RFC 8689 section 4.1: who cannot keep the promise does not give it, be
-    it over TLS or not."""
-    g = make_gateway()
-    for tls in (False, True):
-        with g.client() as c:
-            if tls:
-                c.starttls(ca.client_context())
-            offered = {w.split()[0].upper() for w in c.ehlo().lines}
-            assert "REQUIRETLS" not in offered
-            r = c.cmd("MAIL FROM:<a@example.com> REQUIRETLS")
-            assert r.code == 555 and r.text.startswith("5.5.4"), r
-            assert c.cmd("RCPT TO:<b@partner.test>").code == 503

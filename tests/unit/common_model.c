@@ -117,6 +117,7 @@ struct mail_row {
 	bool foreign;
 	bool utf8;
 	bool mime8;
+	bool require_tls; /* unknown in the clear */
 	const char *envid;
 };
 
@@ -144,6 +145,16 @@ static const struct mail_row mails[] = {
 	  .code_helo = "555",
 	  .bad = true,
 	  .ret = 1 },
+	{ .args = "FROM:<a@example.com> REQUIRETLS",
+	  .sender = "a@example.com",
+	  .code_helo = "555",
+	  .bad = true,
+	  .require_tls = true },
+	{ .args = "FROM:<a@example.com> REQUIRETLS=1",
+	  .code = "501",
+	  .code_helo = "555",
+	  .bad = true,
+	  .require_tls = true },
 	{ .args = "FROM:<a@example.com> SIZE=4097",
 	  .code = "552",
 	  .code_helo = "555" },
@@ -200,6 +211,7 @@ open_transaction(struct model *m, const struct mail_row *r)
 	m->mail.ret = r->ret;
 	m->mail.utf8 = r->utf8;
 	m->mail.mime8 = r->mime8;
+	m->mail.require_tls = r->require_tls;
 }
 
 static void
@@ -210,6 +222,9 @@ mail(struct model *m, const struct op *op, struct step *st)
 		&mails[op->b % 3 == 0 ? op->a % MAILS : op->a % 4];
 	const char *code = m->esmtp ? r->code : r->code_helo;
 
+	if (r->require_tls && !m->tls) {
+		code = "555";
+	}
 	buf_addf(&st->bytes, "MAIL %s\r\n", r->args);
 	if (!m->hello || m->open) {
 		model_bad(m, st, "503");

@@ -78,6 +78,7 @@ struct model_mail { /* a message that must have reached the queue */
 	const char *envid;
 	bool utf8;
 	bool mime8;
+	bool require_tls;
 	unsigned ret; /* 0 none, 1 FULL, 2 HDRS */
 	unsigned rcpts_n;
 	struct model_rcpt rcpts[MODEL_RCPTS_MAX];

@@ -52,7 +52,8 @@ test_message(void **state)
 	assert_non_null(strstr(ehlo, "250-ENHANCEDSTATUSCODES\r\n"));
 	assert_non_null(strstr(ehlo, "250-STARTTLS\r\n"));
 	assert_non_null(strstr(ehlo, "250-LIMITS RCPTMAX=100\r\n"));
-	assert_null(strstr(ehlo, "AUTH")); /* C58: not in the clear */
+	assert_null(strstr(ehlo, "AUTH"));       /* C58: not in the clear */
+	assert_null(strstr(ehlo, "REQUIRETLS")); /* C62 */
 	deliver(c, HEADER "..dot\r\n...\r\nend\r\n");
 	reply = client_reply(c);
 	assert_memory_equal(reply, "250 2.0.0 Ok: queued [", 22);
@@ -204,6 +205,7 @@ test_starttls(void **state)
 		const char *ehlo = client_reply(c);
 
 		assert_null(strstr(ehlo, "STARTTLS"));
+		assert_non_null(strstr(ehlo, "250-REQUIRETLS\r\n"));
 		assert_non_null(strstr(ehlo, "250-AUTH PLAIN LOGIN\r\n"));
 	}
 	client_command(c, "STARTTLS", "503 5.5.1 ");
@@ -212,11 +214,51 @@ test_starttls(void **state)
 	m = lab_message(0);
 	assert_non_null(strstr(m->content, " with ESMTPS\r\n\t(TLSv1.3 "));
 	assert_non_null(strstr(m->receipt, "\"tls\":\"TLSv1.3\",\"cipher\":"));
+	assert_non_null(strstr(m->receipt, "\"group\":\""));
 	client_close(&c);
 
 	c = client_ready(0);
 	client_puts(c, "STARTTLS\r\nRSET\r\n");
 	client_expect_end(&c, "554 5.5.0 ");
+}
+
+/* C62: the flag is of one transaction; REQUIRETLS beats the field. */
+static void
+test_requiretls(void **state)
+{
+	static const struct {
+		const char *mail;
+		const char *content;
+		unsigned flags;
+	} rows[] = {
+		{ "MAIL FROM:<a@example.com> REQUIRETLS", MESSAGE,
+		  ENVELOPE_REQUIRETLS },
+		{ "MAIL FROM:<a@example.com>", MESSAGE, 0 },
+		{ "MAIL FROM:<a@example.com>", "TLS-Required: No\r\n" MESSAGE,
+		  ENVELOPE_TLS_OPTIONAL },
+		{ "MAIL FROM:<a@example.com>", MESSAGE "TLS-Required: No\r\n",
+		  0 },
+		{ "MAIL FROM:<a@example.com> REQUIRETLS",
+		  "TLS-Required: No\r\n" MESSAGE, ENVELOPE_REQUIRETLS },
+	};
+	struct client *c = client_ready(2);
+
+	(void)state; /* cmocka's type */
+	client_command(c, "MAIL FROM:<a@example.com> REQUIRETLS", "250 ");
+	client_command(c, "RSET", "250 ");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		client_command(c, rows[i].mail, "250 ");
+		client_command(c, "RCPT TO:<b@partner.test>", "250 ");
+		client_command(c, "DATA", "354 ");
+		client_puts(c, rows[i].content);
+		client_puts(c, ".\r\n");
+		client_expect(c, "250 2.0.0 ");
+		assert_int_equal(
+			lab_message(i)->flags &
+				(ENVELOPE_REQUIRETLS | ENVELOPE_TLS_OPTIONAL),
+			rows[i].flags);
+	}
+	client_close(&c);
 }
 
 static void
@@ -725,6 +767,7 @@ main(void)
 		SESSION_TEST(test_admission),
 		SESSION_TEST(test_smuggling),
 		SESSION_TEST(test_starttls),
+		SESSION_TEST(test_requiretls),
 		SESSION_TEST(test_implicit_tls),
 		SESSION_TEST(test_auth),
 		SESSION_TEST(test_bdat),

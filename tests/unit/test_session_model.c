@@ -200,6 +200,7 @@ check_flags(struct run *r, const struct model_mail *want,
 
 	if (((got->flags & ENVELOPE_SMTPUTF8) != 0) != want->utf8 ||
 	    ((got->flags & ENVELOPE_8BITMIME) != 0) != want->mime8 ||
+	    ((got->flags & ENVELOPE_REQUIRETLS) != 0) != want->require_tls ||
 	    full != (want->ret == 1) || hdrs != (want->ret == 2) ||
 	    strcmp(got->envid, want->envid == NULL ? "" : want->envid) != 0) {
 		fail_run(r, "parameters of another MAIL");

@@ -273,6 +273,7 @@ test_values(void **state)
 	assert_int_equal(m.ret, COMMAND_RET_HDRS);
 	assert_int_equal(m.envid_len, 4);
 	assert_memory_equal(m.envid, "q+2B", 4);
+	assert_false(m.require_tls);
 	/* HELO: no parameter was offered. */
 	assert_int_equal(command_parse_mail(mail, strlen(mail), 0, &m, &f), -1);
 	assert_int_equal(f.code, 555);
@@ -281,6 +282,50 @@ test_values(void **state)
 	                 0);
 	assert_int_equal(r.notify, NOTIFY_DELAY | NOTIFY_SUCCESS);
 	assert_int_equal(r.orcpt_len, 10);
+}
+
+/* C62: no value, once, and only where it was offered, which is over TLS. */
+static void
+test_requiretls(void **state)
+{
+	static const struct {
+		const char *args;
+		unsigned offers;
+		unsigned code; /* 0: accepted */
+	} rows[] = {
+		{ "FROM:<a@b.example> REQUIRETLS",
+		  COMMAND_OFFER_ESMTP | COMMAND_OFFER_REQUIRETLS, 0 },
+		{ "FROM:<> requireTLS SIZE=1",
+		  COMMAND_OFFER_ESMTP | COMMAND_OFFER_REQUIRETLS, 0 },
+		{ "FROM:<a@b.example> REQUIRETLS=",
+		  COMMAND_OFFER_ESMTP | COMMAND_OFFER_REQUIRETLS, 501 },
+		{ "FROM:<a@b.example> REQUIRETLS=yes",
+		  COMMAND_OFFER_ESMTP | COMMAND_OFFER_REQUIRETLS, 501 },
+		{ "FROM:<a@b.example> REQUIRETLS REQUIRETLS",
+		  COMMAND_OFFER_ESMTP | COMMAND_OFFER_REQUIRETLS, 501 },
+		{ "FROM:<a@b.example> REQUIRETLSX",
+		  COMMAND_OFFER_ESMTP | COMMAND_OFFER_REQUIRETLS, 555 },
+		{ "FROM:<a@b.example> REQUIRETLS", COMMAND_OFFER_ESMTP, 555 },
+		{ "FROM:<a@b.example> REQUIRETLS=x",
+		  COMMAND_OFFER_ESMTP | COMMAND_OFFER_AUTH, 555 },
+		{ "FROM:<a@b.example> REQUIRETLS", COMMAND_OFFER_REQUIRETLS,
+		  555 },
+		{ "FROM:<a@b.example> AUTH=<>",
+		  COMMAND_OFFER_ESMTP | COMMAND_OFFER_REQUIRETLS, 555 },
+	};
+
+	(void)state; /* cmocka's type */
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct command_mail m = { 0 };
+		struct command_fault f = { 0 };
+		int rc = command_parse_mail(rows[i].args, strlen(rows[i].args),
+		                            rows[i].offers, &m, &f);
+
+		if (f.code != rows[i].code || (rc == 0) != (f.code == 0)) {
+			fail_msg("%s: %u", rows[i].args, f.code);
+		}
+		assert_int_equal(m.require_tls, rows[i].code == 0);
+	}
 }
 
 static void
@@ -371,10 +416,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_find),  cmocka_unit_test(test_skip),
-		cmocka_unit_test(test_split), cmocka_unit_test(test_mail),
-		cmocka_unit_test(test_rcpt),  cmocka_unit_test(test_values),
-		cmocka_unit_test(test_bdat),  cmocka_unit_test(test_password),
+		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_skip),
+		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_mail),
+		cmocka_unit_test(test_rcpt),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_requiretls),
+		cmocka_unit_test(test_bdat),
+		cmocka_unit_test(test_password),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
