@@ -20,8 +20,8 @@ fold(char *s)
 	}
 }
 
-static bool
-set_key(const char *text, char *out, size_t size, const char **domain_r)
+const char *
+scope_key(const char *text, bool fold_local, char out[SCOPE_KEY_MAX])
 {
 	char local[ADDRESS_LOCAL_MAX + 1];
 	struct address a;
@@ -29,29 +29,26 @@ set_key(const char *text, char *out, size_t size, const char **domain_r)
 	size_t len;
 
 	if (address_parse(text, strlen(text), ADDRESS_UTF8, &a, &e) != 0) {
-		return false;
+		return NULL;
 	}
 	address_local_plain(&a, local);
-	fold(local);
+	if (fold_local) {
+		fold(local);
+	}
 	len = strlen(local);
-	if (len + 1 + strlen(a.domain) >= size) {
-		return false;
+	if (len + 1 + strlen(a.domain) >= SCOPE_KEY_MAX) {
+		return NULL;
 	}
 	memcpy(out, local, len);
 	out[len] = '@';
 	memcpy(out + len + 1, a.domain, strlen(a.domain) + 1);
-	*domain_r = out + len + 1;
-	return true;
+	return out + len + 1;
 }
 
 void
-scope_address_key(const char *text,
-                  char out[sizeof(((struct scope_party *)0)->key)])
+scope_address_key(const char *text, char out[SCOPE_KEY_MAX])
 {
-	const char *domain;
-
-	if (!set_key(text, out, sizeof(((struct scope_party *)0)->key),
-	             &domain)) {
+	if (scope_key(text, true, out) == NULL) {
 		out[0] = '\0';
 	}
 }
@@ -60,6 +57,8 @@ void
 scope_party_set(const struct conf *c, const char *text, bool null_internal,
                 struct scope_party *out)
 {
+	const char *domain;
+
 	out->key[0] = '\0';
 	out->domain = out->key;
 	out->internal = false;
@@ -67,12 +66,13 @@ scope_party_set(const struct conf *c, const char *text, bool null_internal,
 	if (text[0] == '\0') {
 		out->internal = null_internal;
 		out->external = !null_internal;
-	} else if (set_key(text, out->key, sizeof(out->key), &out->domain)) {
-		out->internal = conf_find_domain(c, out->domain) != NULL;
+		return;
+	}
+	domain = scope_key(text, true, out->key);
+	if (domain != NULL) {
+		out->domain = domain;
+		out->internal = conf_find_domain(c, domain) != NULL;
 		out->external = !out->internal;
-	} else {
-		out->key[0] = '\0';
-		out->domain = out->key;
 	}
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/committer_private.h"
+#include "store/index_private.h"
 
 /*
  * One batch: content appended, its write-back started, rows written meanwhile,
@@ -112,6 +113,9 @@ write_op(struct committer *k, struct store_op *op)
 			r = index_outcome(k->s->index, op, &gone,
 			                  &k->changes[k->changes_n]);
 			k->changes_n += gone;
+		}
+		if (r == INDEX_OK && op->lesson != NULL) {
+			r = senders_learn(k->s->index, op);
 		}
 		break;
 	case STORE_PAGE:

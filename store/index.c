@@ -155,6 +155,28 @@ static const char *const statements[ST_COUNT] = {
 			" FROM owed WHERE message = ?1 AND due IS NOT NULL"
 			" ORDER BY idx, action",
 	[ST_OWED_ACTIVATE] = "UPDATE owed SET due = NULL WHERE message = ?1",
+	/* 1, 2: SENDER_DISABLED, SENDER_AUTO. */
+	[ST_SENDER_RENEW] =
+		"UPDATE sender SET type = 2, used = ?3, expires = ?4"
+		" WHERE inside = ?1 AND outside = ?2 AND type IN (1, 2)"
+		" AND expires > ?3",
+	[ST_SENDER_MAKE] =
+		"INSERT INTO sender VALUES(?1, ?2, 2, ?3, ?3, ?4)"
+		" ON CONFLICT DO UPDATE SET type = 2, made = ?3, used = ?3,"
+		" expires = ?4 WHERE expires <= ?3",
+	[ST_SENDER_RECENT] =
+		"SELECT count(*), min(made) FROM sender"
+		" WHERE inside = ?1 AND type IN (1, 2) AND made > ?2",
+	[ST_SENDER_PUT] =
+		"INSERT OR REPLACE INTO sender VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[ST_SENDER_DELETE] =
+		"DELETE FROM sender WHERE inside = ?1 AND outside = ?2",
+	[ST_SENDER_STEP] = "SELECT inside, outside FROM sender"
+			   " WHERE (inside, outside) > (?1, ?2)"
+			   " ORDER BY inside, outside LIMIT 1 OFFSET ?3 - 1",
+	[ST_SENDER_EXPIRE] =
+		"DELETE FROM sender WHERE (inside, outside) > (?1, ?2)"
+		" AND (inside, outside) <= (?3, ?4) AND expires <= ?5",
 };
 
 _Static_assert(RECIPIENT_DELIVERED == 3, "the number in ST_OWED_LAST");

@@ -40,6 +40,13 @@ enum statement {
 	ST_OWED_NEXT,
 	ST_OWED_GET,
 	ST_OWED_ACTIVATE,
+	ST_SENDER_RENEW,
+	ST_SENDER_MAKE,
+	ST_SENDER_RECENT,
+	ST_SENDER_PUT,
+	ST_SENDER_DELETE,
+	ST_SENDER_STEP,
+	ST_SENDER_EXPIRE,
 	ST_COUNT,
 };
 
@@ -50,6 +57,19 @@ enum statement {
 struct recent {
 	uint64_t id;
 	struct content_ref ref;
+};
+
+/* Counts of new sender entries, by message or by sender (senders.c). */
+#define TALLY_WAYS     4
+#define TALLY_MESSAGES 256 /* sets of ways; powers of two */
+#define TALLY_SENDERS  1024
+
+struct tally {
+	uint64_t key; /* 0: free */
+	int64_t since_ms;
+	uint64_t turn;  /* of the last transaction that counted */
+	uint32_t count;
+	uint32_t fresh; /* of those, in that transaction */
 };
 
 struct index {
@@ -63,6 +83,9 @@ struct index {
 	bool owes;
 	char why[ERR_TEXT_MAX];
 	struct recent recent[RECENT_MAX];
+	uint64_t turn; /* number of the transaction */
+	struct tally messages[TALLY_MESSAGES * TALLY_WAYS];
+	struct tally senders[TALLY_SENDERS * TALLY_WAYS];
 };
 
 enum index_result index_classify(struct index *ix, const char *what);
@@ -94,5 +117,12 @@ enum index_result index_owed_told(struct index *ix, const struct store_op *op);
 enum index_result index_owed_page(struct index *ix, struct store_op *op);
 /* Lowers *next_ms_r to the earliest time. */
 enum index_result index_owed_next(struct index *ix, int64_t *next_ms_r);
+
+/* ---- senders.c ------------------------------------------------------ */
+
+/* op->lesson, of message op->id. */
+enum index_result senders_learn(struct index *ix, const struct store_op *op);
+/* The transaction did not happen. */
+void senders_unlearn(struct index *ix);
 
 #endif

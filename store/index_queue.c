@@ -55,6 +55,7 @@ index_begin(struct index *ix)
 	enum index_result r = index_run(ix, ST_BEGIN);
 
 	ix->in_transaction = r == INDEX_OK;
+	ix->turn++;
 	return r;
 }
 
@@ -78,6 +79,7 @@ index_rollback(struct index *ix)
 	ix->in_transaction = false;
 	memset(ix->recent, 0, sizeof(ix->recent));
 	ix->owes = true; /* what was deleted may be back */
+	senders_unlearn(ix);
 }
 
 enum index_result

@@ -28,6 +28,7 @@
  */
 
 struct index;
+struct sender_lesson;
 struct store;
 
 struct store_options {
@@ -111,6 +112,8 @@ struct store_op {
 	size_t fates_n;
 	bool whole; /* the fates cover every recipient the message has left */
 	int64_t owed_due_ms; /* wall: until when owed and postponed may wait */
+	/* Whom its sender wrote to (store/senders.h), or NULL. */
+	const struct sender_lesson *lesson;
 	/* What a page handed out as owed (its index and action count): told by
 	 * env or not to be told, and forgotten with recipients whose state is
 	 * final; or postponed until owed_due_ms. fates_n may be 0 then. */

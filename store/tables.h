@@ -6,7 +6,9 @@
  * to the file that is named. Times are wall milliseconds.
  */
 
-/* senders.c: whom inside addresses write to, and what they decided. */
+/* senders.c: whom inside addresses write to, and what they decided. No index
+ * but the key: one by expiry would double the size and the cost of a renewal,
+ * so that what is over is found by walking. */
 #define SCHEMA_SENDER                                                          \
 	"CREATE TABLE sender(\n"                                               \
 	"  inside TEXT NOT NULL,\n"                                            \
@@ -16,9 +18,7 @@
 	"  used INTEGER NOT NULL,\n"                                           \
 	"  expires INTEGER,\n"                                                 \
 	"  PRIMARY KEY(inside, outside)\n"                                     \
-	") WITHOUT ROWID;\n"                                                   \
-	"CREATE INDEX sender_expires ON sender(expires)\n"                     \
-	"  WHERE expires IS NOT NULL;\n"
+	") WITHOUT ROWID;\n"
 
 /* sts.c: MTA-STS policies (RFC 8461) over restarts. */
 #define SCHEMA_MTA_STS                                                         \

@@ -155,6 +155,8 @@ outcome_apply(struct queue *q, struct reactor *here, struct deliver_job *job,
 		record_result(job, res, f);
 	}
 	s->op.whole = final && n == env->recipients_total;
+	s->lesson = learn_lesson(c, job, s->fates);
+	s->op.lesson = s->lesson != NULL ? &s->lesson->taught : NULL;
 	if (submit(s, c, env, last)) {
 		return;
 	}

@@ -125,6 +125,7 @@ on_tick(void *arg)
 	watch_clock(q);
 	look(q);
 	if (!atomic_load(&q->stopping)) {
+		learn_tick(&q->aging, q->o.store);
 		timer_set(&q->tick, TICK_MS);
 	}
 }

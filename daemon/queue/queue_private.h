@@ -3,14 +3,15 @@
 
 #include "daemon/deliver/deliver.h"
 #include "daemon/net/reactor.h"
+#include "daemon/queue/learn.h"
 #include "daemon/queue/queue.h"
 #include "store/store.h"
 
 /*
  * Inside the queue room: queue.c (submission, budgets), dispatch.c (messages
  * to destinations' reactors), outcome.c (results to fates), settlement.c
- * (fates and reports to the store), owed.c (reports that waited), pager.c
- * (what is due comes back to memory).
+ * (fates and reports to the store), learn.c (Auto senders), owed.c (reports
+ * that waited), pager.c (what is due comes back to memory).
  */
 
 struct conf;
@@ -41,6 +42,7 @@ struct queue {
 	bool paging;
 	struct store_op page_op;
 	struct task page_task;
+	struct aging aging; /* at its ticks */
 };
 
 /* The caller's reference goes to the jobs. On reactor's thread. */
@@ -62,6 +64,7 @@ struct settlement { /* owned by the store from submission on */
 	struct report *report; /* what is told or owed, NULL: nothing */
 	uint32_t recipients;   /* leave memory with it */
 	char *replies;         /* of the fates, owned */
+	struct lesson *lesson; /* owned; NULL: nothing to learn */
 	struct store_fate fates[];
 };
 

@@ -19,6 +19,7 @@ settlement_free(struct settlement *s)
 	envelope_unref(&s->op.env);
 	report_free(&s->report);
 	free(s->replies);
+	free(s->lesson);
 	free(s);
 }
 
