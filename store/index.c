@@ -155,6 +155,18 @@ static const char *const statements[ST_COUNT] = {
 			" FROM owed WHERE message = ?1 AND due IS NOT NULL"
 			" ORDER BY idx, action",
 	[ST_OWED_ACTIVATE] = "UPDATE owed SET due = NULL WHERE message = ?1",
+	[ST_TLS_RESULT_ADD] =
+		"UPDATE tls_result SET n = n + ?5 WHERE day = ?1"
+		" AND domain = ?2 AND policy = ?3 AND failure = ?4",
+	[ST_TLS_RESULT_COUNT] = "SELECT count(*) FROM tls_result"
+				" WHERE day = ?1 AND domain = ?2",
+	[ST_TLS_RESULT_INSERT] =
+		"INSERT INTO tls_result VALUES(?1,?2,?3,?4,?5)"
+		" ON CONFLICT DO UPDATE SET n = n + excluded.n",
+	[ST_TLS_RESULT_EXPIRE] = "DELETE FROM tls_result WHERE day < ?1",
+	[ST_TLS_REPORT_SET] = "INSERT OR REPLACE INTO tls_report"
+			      " VALUES(?1,?2,?3)",
+	[ST_TLS_REPORT_EXPIRE] = "DELETE FROM tls_report WHERE day < ?1",
 };
 
 _Static_assert(RECIPIENT_DELIVERED == 3, "the number in ST_OWED_LAST");

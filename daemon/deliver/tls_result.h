@@ -35,7 +35,10 @@ struct tls_result {
 	 * the rdata of the TLSA records ("3 1 1 1F85..."), joined by \n.
 	 * NULL: none, or not known. */
 	const char *policy_text;
-	const char *mx_pattern; /* the policy's, joined by \n; NULL */
+	/* STS: the patterns of the policy, joined by \n. TLSA: the TLSA base
+	 * domain, which is what RFC 8460 calls the policy's domain then. NULL:
+	 * none. */
+	const char *mx_pattern;
 	const char *mx_host;    /* "" or NULL: there was none */
 	const char *helo;       /* as its greeting or EHLO said, or NULL */
 	struct net_addr local;  /* ours; AF_UNSPEC: not connected */
