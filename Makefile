@@ -79,7 +79,7 @@ FUZZ     := $(patsubst %,$(BUILD)/%,$(if $(TARGETS),\
 # ---- flags -----------------------------------------------------------------
 
 PKGS := libevent libevent_openssl openssl libunbound sqlite3 jansson \
-	libsystemd libidn2 libconfig libcurl libcrypt libseccomp
+	libsystemd libidn2 libconfig libcurl libcrypt libseccomp zlib
 
 # Asked once, when a recipe first needs the answer.
 PKG_CPPFLAGS = $(eval PKG_CPPFLAGS := $$(patsubst -I%,-isystem %,$$(shell \

@@ -28,6 +28,7 @@ struct command {
 int command_reload(struct command *c, int argc, char **argv);
 int command_status(struct command *c, int argc, char **argv);
 int command_queue(struct command *c, int argc, char **argv);
+int command_tls_results(struct command *c, int argc, char **argv);
 
 /* ---- shared ------------------------------------------------------------ */
 

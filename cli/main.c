@@ -26,10 +26,12 @@ static const char help[] =
 	"      --status WORD    queued, deferred or held\n"
 	"      --limit N        lines of a page, 100 unless told, at most 1000\n"
 	"      --cursor C       go on behind the page that named C\n"
+	"  tls-results [DOMAIN]  what became of TLS in deliveries\n"
+	"      --days N         of today and the days before, 2 unless told\n"
 	"\n"
 	"  -c FILE     configuration (/etc/sortie/sortie.conf); names the socket\n"
 	"  -s SOCKET   socket of the daemon, instead of the configuration's\n"
-	"  --json      status, queue and reload: print what the daemon answered\n"
+	"  --json      reload, status, queue, tls-results: print what the daemon answered\n"
 	"  --help, --version\n"
 	"\n"
 	"Options may stand before or behind the command. Exit status: 0 good,\n"
@@ -52,6 +54,7 @@ static const struct {
 	{ "reload", command_reload },
 	{ "status", command_status },
 	{ "queue", command_queue },
+	{ "tls-results", command_tls_results },
 };
 
 static int
@@ -63,7 +66,7 @@ run(struct command *c, int argc, char **argv)
 		}
 	}
 	return command_usage("there is no command \"%s\", only check, reload, "
-	                     "status and queue",
+	                     "status, queue and tls-results",
 	                     argv[0]);
 }
 

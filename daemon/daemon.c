@@ -28,6 +28,8 @@
 #include "daemon/net/resolver.h"
 #include "daemon/net/snapshot.h"
 #include "daemon/queue/queue.h"
+#include "daemon/queue/tls_results.h"
+#include "daemon/queue/tls_sender.h"
 #include "daemon/receive/receive.h"
 #include "daemon/watchdog.h"
 #include "store/store.h"
@@ -40,6 +42,9 @@ struct lane { /* one reactor and what lives on it */
 	struct deliverer *deliverer;
 	struct receiver *receiver;
 	struct snapshot *next; /* for swap */
+	/* Borrowed; the first lane's only, else NULL. */
+	struct tls_results *tls_results;
+	struct tls_sender *tls_sender;
 	struct task task;
 	_Atomic bool ended;
 	_Atomic uint64_t sessions;
@@ -53,6 +58,8 @@ struct daemon {
 	struct store *store;
 	struct workers *workers;
 	struct queue *queue;
+	struct tls_results *tls_results;
+	struct tls_sender *tls_sender;
 	struct client_table *clients;
 	struct receive_counters receive;
 	struct control *control;
@@ -165,6 +172,9 @@ on_drain(struct task *t)
 
 	receiver_drain(l->receiver);
 	deliverer_drain(l->deliverer);
+	if (l->tls_sender != NULL) {
+		tls_sender_drain(l->tls_sender);
+	}
 }
 
 static void
@@ -205,6 +215,10 @@ on_end(struct task *t)
 
 	receiver_free(&l->receiver);
 	deliverer_free(&l->deliverer);
+	if (l->tls_sender != NULL) {
+		tls_sender_stop(l->tls_sender);
+		tls_results_stop(l->tls_results);
+	}
 	resolver_free(&l->resolver);
 	atomic_store(&l->ended, true);
 }
@@ -224,6 +238,7 @@ end_lanes(struct daemon *d)
 	}
 	watchdog_stop(d->watchdog);
 	workers_free(&d->workers);
+	tls_results_flush(d->tls_results);
 	store_close(&d->store); /* its last completions post to reactors */
 	for (unsigned i = 0; i < d->lanes_n; i++) {
 		reactor_stop(d->lanes[i].reactor);
@@ -274,7 +289,9 @@ lane_init(struct daemon *d, struct lane *l, struct err *e)
 {
 	struct deliver_options del = { .reactor = l->reactor,
 		                       .store = d->store,
-		                       .workers = d->workers };
+		                       .workers = d->workers,
+		                       .tls_result = tls_results_add,
+		                       .tls_result_arg = d->tls_results };
 	struct receive_options rec = { .reactor = l->reactor,
 		                       .queue = d->queue,
 		                       .clients = d->clients,
@@ -326,6 +343,21 @@ signals_init(struct daemon *d, struct err *e)
 	return 0;
 }
 
+static void
+tls_reports_init(struct daemon *d)
+{
+	struct lane *l = &d->lanes[0];
+	struct tls_sender_options o = { .reactor = l->reactor,
+		                        .resolver = l->resolver,
+		                        .store = d->store,
+		                        .workers = d->workers,
+		                        .queue = d->queue };
+
+	d->tls_sender = tls_sender_new(&o);
+	l->tls_sender = d->tls_sender;
+	l->tls_results = d->tls_results;
+}
+
 static int
 engine_init(struct daemon *d, struct err *e)
 {
@@ -358,11 +390,13 @@ engine_init(struct daemon *d, struct err *e)
 	qo.reactors_n = d->lanes_n;
 	d->queue = queue_new(&qo);
 	d->clients = client_table_new();
+	d->tls_results = tls_results_new(d->store, reactors[0]);
 	for (unsigned i = 0; i < d->lanes_n; i++) {
 		if (lane_init(d, &d->lanes[i], e) == -1) {
 			return -1;
 		}
 	}
+	tls_reports_init(d);
 	return 0;
 }
 
@@ -439,6 +473,8 @@ int
 daemon_run(struct daemon *d, struct err *e)
 {
 	queue_start(d->queue);
+	tls_results_start(d->tls_results);
+	tls_sender_start(d->tls_sender);
 	for (unsigned i = 0; i < d->lanes_n; i++) {
 		if (reactor_start(d->lanes[i].reactor, e) == -1) {
 			return -1;
@@ -464,6 +500,8 @@ daemon_free(struct daemon **dp)
 	}
 	*dp = NULL;
 	control_free(&d->control);
+	tls_sender_free(&d->tls_sender);
+	tls_results_free(&d->tls_results);
 	queue_free(&d->queue);
 	for (unsigned i = 0; i < d->lanes_n; i++) {
 		reactor_free(&d->lanes[i].reactor);

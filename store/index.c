@@ -177,6 +177,18 @@ static const char *const statements[ST_COUNT] = {
 	[ST_SENDER_EXPIRE] =
 		"DELETE FROM sender WHERE (inside, outside) > (?1, ?2)"
 		" AND (inside, outside) <= (?3, ?4) AND expires <= ?5",
+	[ST_TLS_RESULT_ADD] =
+		"UPDATE tls_result SET n = n + ?5 WHERE day = ?1"
+		" AND domain = ?2 AND policy = ?3 AND failure = ?4",
+	[ST_TLS_RESULT_COUNT] = "SELECT count(*) FROM tls_result"
+				" WHERE day = ?1 AND domain = ?2",
+	[ST_TLS_RESULT_INSERT] =
+		"INSERT INTO tls_result VALUES(?1,?2,?3,?4,?5)"
+		" ON CONFLICT DO UPDATE SET n = n + excluded.n",
+	[ST_TLS_RESULT_EXPIRE] = "DELETE FROM tls_result WHERE day < ?1",
+	[ST_TLS_REPORT_SET] = "INSERT OR REPLACE INTO tls_report"
+			      " VALUES(?1,?2,?3)",
+	[ST_TLS_REPORT_EXPIRE] = "DELETE FROM tls_report WHERE day < ?1",
 };
 
 _Static_assert(RECIPIENT_DELIVERED == 3, "the number in ST_OWED_LAST");

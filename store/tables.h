@@ -30,7 +30,9 @@
 	"  policy TEXT NOT NULL\n"                                             \
 	") WITHOUT ROWID;\n"
 
-/* tls_results.c: what TLS reports (RFC 8460) count. */
+/* tls_results.c: what TLS reports (RFC 8460) count, by UTC day; failure is ""
+ * for sessions that were a success. And how far the report of a day is: done,
+ * or not before `next`. */
 #define SCHEMA_TLS_RESULT                                                      \
 	"CREATE TABLE tls_result(\n"                                           \
 	"  day INTEGER NOT NULL,\n"                                            \
@@ -39,6 +41,12 @@
 	"  failure TEXT NOT NULL,\n"                                           \
 	"  n INTEGER NOT NULL,\n"                                              \
 	"  PRIMARY KEY(day, domain, policy, failure)\n"                        \
+	") WITHOUT ROWID;\n"                                                   \
+	"CREATE TABLE tls_report(\n"                                           \
+	"  day INTEGER NOT NULL,\n"                                            \
+	"  domain TEXT NOT NULL,\n"                                            \
+	"  next INTEGER,\n"                                                    \
+	"  PRIMARY KEY(day, domain)\n"                                         \
 	") WITHOUT ROWID;\n"
 
 #define SCHEMA_TABLES SCHEMA_SENDER SCHEMA_MTA_STS SCHEMA_TLS_RESULT

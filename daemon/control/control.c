@@ -145,6 +145,7 @@ control_job_free(struct control_job **jobp)
 	free(job->from);
 	free(job->to);
 	free(job->status);
+	free(job->domain);
 	free(job);
 }
 
@@ -200,8 +201,12 @@ get_status(struct control *c, struct evhttp_request *req)
 	}
 }
 
+/* A job with parameters in its query. */
 static void
-get_queue(struct control *c, struct evhttp_request *req)
+get_with(struct control *c, struct evhttp_request *req,
+         int (*parse)(struct control_job *job, struct evkeyvalq *query,
+                      struct err *e),
+         void (*work)(struct control_job *job))
 {
 	const char *text =
 		evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
@@ -210,14 +215,14 @@ get_queue(struct control *c, struct evhttp_request *req)
 	struct err e;
 	int rc = 0;
 
-	job = control_job_new(c, req, control_queue_work);
+	job = control_job_new(c, req, work);
 	if (job == NULL) {
 		return;
 	}
 	if (evhttp_parse_query_str(text == NULL ? "" : text, &query) == -1) {
 		rc = err_set(&e, ERR_INVALID, "the query is malformed");
 	} else {
-		rc = control_queue_parse(job, &query, &e);
+		rc = parse(job, &query, &e);
 		evhttp_clear_headers(&query);
 	}
 	if (rc == -1) {
@@ -226,6 +231,18 @@ get_queue(struct control *c, struct evhttp_request *req)
 		return;
 	}
 	control_job_start(job);
+}
+
+static void
+get_queue(struct control *c, struct evhttp_request *req)
+{
+	get_with(c, req, control_queue_parse, control_queue_work);
+}
+
+static void
+get_tls_results(struct control *c, struct evhttp_request *req)
+{
+	get_with(c, req, control_tls_parse, control_tls_work);
 }
 
 static void
@@ -248,6 +265,7 @@ static const struct {
 } routes[] = {
 	{ "/v1/status", EVHTTP_REQ_GET, "GET", get_status },
 	{ "/v1/queue", EVHTTP_REQ_GET, "GET", get_queue },
+	{ "/v1/tls/results", EVHTTP_REQ_GET, "GET", get_tls_results },
 	{ "/v1/reload", EVHTTP_REQ_POST, "POST", post_reload },
 };
 
@@ -273,7 +291,8 @@ on_request(struct evhttp_request *req, void *arg)
 		return;
 	}
 	control_reply_error(req, 404,
-	                    "there are /v1/status, /v1/queue and /v1/reload");
+	                    "there are /v1/status, /v1/queue, /v1/tls/results "
+	                    "and /v1/reload");
 }
 
 /* ---- life --- */

@@ -15,6 +15,8 @@
  *   GET  /v1/status   health, counters, depth of the queue
  *   GET  /v1/queue    recipients not yet settled, paged
  *                     (limit cursor from to since until status)
+ *   GET  /v1/tls/results  what became of TLS in deliveries, by day and
+ *                     recipient domain (domain days)
  *   POST /v1/reload   200 {"reloaded": true} or 409 {"error": "..."}
  *
  * Everything else is 404 or 405. An error is always {"error": "..."}.

@@ -45,6 +45,10 @@ struct control_job {
 	char *from;
 	char *to;
 	char *status;
+
+	/* For control_tls: owned by the job; NULL: all. */
+	char *domain;
+	uint32_t days;
 };
 
 /* ---- control.c: main thread ----------------------------------------- */
@@ -61,13 +65,17 @@ struct control_job *control_job_new(struct control *c,
 void control_job_start(struct control_job *job);
 void control_job_free(struct control_job **job);
 
-/* ---- the two things to look at -------------------------------------- */
+/* ---- what there is to look at --------------------------------------- */
 
 void control_status_work(struct control_job *job);
 /* Reads the query into job->filter; -1 with the reason for a 400. */
 int control_queue_parse(struct control_job *job, struct evkeyvalq *query,
                         struct err *e);
 void control_queue_work(struct control_job *job);
+
+int control_tls_parse(struct control_job *job, struct evkeyvalq *query,
+                      struct err *e);
+void control_tls_work(struct control_job *job);
 
 /* ---- control_json.c: any thread ------------------------------------- */
 

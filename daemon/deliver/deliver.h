@@ -26,6 +26,7 @@ struct recipient;
 struct resolver;
 struct store;
 struct sts;
+struct tls_result;
 struct workers;
 
 struct deliver_result {             /* one recipient's */
@@ -78,6 +79,9 @@ struct deliver_options {
 	struct store *store;     /* for content that is not in memory */
 	struct workers *workers; /* reading content, converting, maildir */
 	struct sts *sts;         /* MTA-STS policies; NULL: none is asked for */
+	/* What became of a session's TLS (tls_result.h); NULL: nobody asks. */
+	void (*tls_result)(void *arg, const struct tls_result *r);
+	void *tls_result_arg;
 };
 
 struct deliverer *deliverer_new(const struct deliver_options *o);
