@@ -33,6 +33,7 @@ host_unref(struct host **hp)
 		return;
 	}
 	tls_session_free(&h->tls);
+	tlsa_set_unref(&h->published.tlsa);
 	free(h->avoid);
 	free(h);
 }
@@ -116,10 +117,13 @@ set_floor(const struct destination *d, struct host *h,
           const struct security_host *published)
 {
 	if (h->published.state.dane != published->state.dane ||
-	    !tlsa_set_equal(&h->published.tlsa, &published->tlsa)) {
+	    !tlsa_set_equal(h->published.tlsa, published->tlsa)) {
 		tls_session_free(&h->tls);
 	}
+	struct tlsa_set *old = h->published.tlsa;
 	h->published = *published;
+	h->published.tlsa = tlsa_set_ref(published->tlsa);
+	tlsa_set_unref(&old);
 	tls_floor_set(&d->need, &published->state, &h->floor);
 	free(h->avoid);
 	h->avoid = NULL;
@@ -211,7 +215,7 @@ on_found(void *arg, const struct mx_result *result)
 		return;
 	}
 	struct security_options o = {
-		.resolver = dv->o.resolver,
+		.source = mx_finder_source(dv->finder),
 		.sts = dv->o.sts,
 		.conf = reactor_snapshot(dv->o.reactor)->conf,
 		.need = &d->need,

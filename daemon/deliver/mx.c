@@ -41,6 +41,7 @@ struct candidate {
 		bool secure;
 	} questions[FAMILIES];
 
+	char canonical[ADDRESS_DOMAIN_MAX + 1]; /* "": name is */
 	bool self;            /* an endpoint that we listen on */
 	bool failed;          /* no answer now for one family */
 	bool forbidden;       /* had addresses in forbidden networks */
@@ -124,6 +125,12 @@ mx_finder_new(struct reactor *reactor, struct resolver *resolver)
 	f->reactor = reactor;
 	f->resolver = resolver;
 	return f;
+}
+
+const struct mx_source *
+mx_finder_source(const struct mx_finder *f)
+{
+	return &f->source;
 }
 
 void
@@ -217,6 +224,7 @@ fill_target(const struct mx_lookup *l, const struct candidate *c,
             struct mx_target *t)
 {
 	memcpy(t->host, c->name, sizeof(t->host));
+	memcpy(t->canonical, c->canonical, sizeof(t->canonical));
 	t->preference = c->preference;
 	t->port = c->port;
 	t->is_address = c->is_address;
@@ -382,6 +390,10 @@ on_addresses(void *arg, const struct dns_answer *answer)
 	case DNS_OK:
 		q->ttl = answer->ttl;
 		q->secure = answer->secure;
+		if (strcmp(answer->canonical, c->name) != 0) {
+			memcpy(c->canonical, answer->canonical,
+			       sizeof(c->canonical));
+		}
 		for (size_t i = 0; i < answer->records_n; i++) {
 			take_address(c, q == &c->questions[V6] ? V6 : V4,
 			             &answer->records[i].address);

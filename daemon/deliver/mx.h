@@ -60,6 +60,7 @@ struct reactor;
 
 struct mx_target {
 	char host[ADDRESS_DOMAIN_MAX + 1]; /* normalised, or address text */
+	char canonical[ADDRESS_DOMAIN_MAX + 1]; /* behind CNAMEs; "": host is */
 	uint16_t preference; /* MX; position in a route; 0 for implicit MX */
 	uint16_t port;
 	struct net_addr addrs[MX_ADDRESSES_MAX];
@@ -99,6 +100,8 @@ struct mx_source {
 };
 
 struct mx_finder *mx_finder_new_source(const struct mx_source *source);
+/* For other look-ups about the same hosts; lives as long as the finder. */
+const struct mx_source *mx_finder_source(const struct mx_finder *f);
 
 /* domain is normalised; an address literal ("[192.0.2.1]", "[IPv6:...]") is a
  * host of its own. The lookup takes a reference of c. */

@@ -16,13 +16,13 @@
  */
 
 struct conf;
-struct resolver;
 struct security_lookup;
 struct sts;
 
 struct security_host {
 	struct tls_host state;
-	struct tlsa_set tlsa;              /* when state.dane is usable */
+	struct tlsa_set *tlsa; /* when state.dane is usable; who keeps it takes
+	                          a reference */
 	char base[ADDRESS_DOMAIN_MAX + 1]; /* the TLSA base domain; "" */
 	char why[160];                     /* DANE failed; "" */
 };
@@ -33,8 +33,8 @@ struct security_result {
 };
 
 struct security_options {
-	struct resolver *resolver;
-	struct sts *sts; /* NULL: there is no MTA-STS */
+	const struct mx_source *source; /* must outlive the lookup */
+	struct sts *sts;                /* NULL: there is no MTA-STS */
 	struct conf *conf;
 	const struct tls_need *need; /* what is not honoured is not asked */
 };

@@ -168,7 +168,7 @@ smtp_client_start_tls(struct smtp_client *s)
 		.certificate = need->certificate,
 		.key = need->key,
 		.strong = need->strong,
-		.dane = dane ? &h->published.tlsa : NULL,
+		.dane = dane ? h->published.tlsa : NULL,
 		.dane_name = dane ? s->destination->key : NULL,
 	};
 	struct ssl_st *ssl = NULL;

@@ -39,9 +39,9 @@ struct tls_result {
 	 * domain, which is what RFC 8460 calls the policy's domain then. NULL:
 	 * none. */
 	const char *mx_pattern;
-	const char *mx_host;    /* "" or NULL: there was none */
-	const char *helo;       /* as its greeting or EHLO said, or NULL */
-	struct net_addr local;  /* ours; AF_UNSPEC: not connected */
+	const char *mx_host;   /* "" or NULL: there was none */
+	const char *helo;      /* as its greeting or EHLO said, or NULL */
+	struct net_addr local; /* ours; AF_UNSPEC: not connected */
 	struct net_addr peer;
 	enum tls_failure failure;
 	/* Words for failure-reason-code, of ours or of the TLS library's; no
