@@ -43,6 +43,8 @@ POLICIES = [
     enforced("bank", **{"from": "domain:bank.test"}),
     enforced("boss", **{"from": "address:boss@example.com"},
              based_on="header"),
+    enforced("boss to him", **{"from": "address:chief@example.com"},
+             to="address:him@partner.test", based_on="header"),
     enforced("both", **{"from": "address:both@example.com"},
              based_on="both"),
     enforced("disabled", to="address:off@example.com", enabled=False),
@@ -310,6 +312,21 @@ def test_header_based(gateway, contexts, how, size):
         assert r.code == 250, r
 
 
+def test_any_recipient(gateway):
+    """The policy of one recipient is enough, wherever he stands."""
+    others = [f"r{i}@partner.test" for i in range(3)]
+    text = message(sender="chief@example.com")
+    with gateway.client() as c:
+        r = finish(c, others, text, "DATA")
+        assert r.code == 250, r
+        for at in range(4):
+            rcpts = others[:at] + ["him@partner.test"] + others[at:]
+            r = finish(c, rcpts, text, "DATA")
+            assert r.code == 553, r
+            line = gateway.wait_log("refused", qid=reply_id(r))[0]
+            assert ' policy="boss to him"' in line, line
+
+
 @pytest.mark.parametrize("author, refused", [
     ("boss@example.com", True),
     ("BOSS@EXAMPLE.COM", True),
@@ -361,7 +378,8 @@ def test_b09_resumed(gateway, contexts, kind, good):
 
 def test_b75_reload(make_gateway, contexts, clients_ca):
     """A transaction keeps the policies that it began under."""
-    g = make_gateway(gateway={"client_ca_file": str(clients_ca.file)})
+    g = make_gateway(gateway={"client_ca_file": str(clients_ca.file)},
+                     policies={"secure_receipt": [POLICIES[0]]})
     reloads = len(g.lines("reloaded"))
     with g.client() as plain, connect(g, contexts, "known13") as tls:
         assert plain.cmd("MAIL FROM:<a@example.com>").code == 250

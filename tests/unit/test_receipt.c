@@ -82,8 +82,6 @@ static const struct {
 	{ "option = \"enforced_tls\"; client_certificate = \"required\";\n"
 	  "  encryption_mode = \"relaxed\";",
 	  "TKKKK---V" },
-	{ "option = \"enforced_tls\"; encryption_mode = \"relaxed\";",
-	  "T-------V" },
 	/* The first that is not met is named. */
 	{ "option = \"enforced_tls\"; client_certificate = \"required\";\n"
 	  "  tls_version = \"1.3\"; ssl_mode = \"strong\";",
@@ -172,6 +170,10 @@ test_unknown(void **state)
 	receipt_check(&p, &sessions[GCM12], &a);
 	assert_int_equal(a.reason, RECEIPT_VERSION);
 	p.tls_version = NULL;
+	p.encryption_mode = "strict_trust_enforced"; /* of no certificate */
+	receipt_check(&p, &sessions[TLS13], &a);
+	assert_int_equal(a.reason, RECEIPT_ENOUGH);
+	p.encryption_mode = NULL;
 	p.client_certificate = "required"; /* and no encryption_mode */
 	receipt_check(&p, &sessions[SELF13], &a);
 	assert_int_equal(a.reason, RECEIPT_CERTIFICATE);
