@@ -47,8 +47,14 @@ explain(CURL *curl, CURLcode rc, const char *path, struct err *e)
 	               path);
 }
 
+/* What is sent; NULL: a GET. */
+struct sent {
+	const char *data;
+	size_t len;
+};
+
 static int
-perform(CURL *curl, const char *path, bool post, struct buf *body,
+perform(CURL *curl, const char *path, const struct sent *post, struct buf *body,
         struct client_answer *out, struct err *e)
 {
 	CURLcode rc = CURLE_OK;
@@ -64,8 +70,11 @@ perform(CURL *curl, const char *path, bool post, struct buf *body,
 	    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data) !=
 	            CURLE_OK ||
 	    curl_easy_setopt(curl, CURLOPT_WRITEDATA, body) != CURLE_OK ||
-	    (post &&
-	     curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, "") != CURLE_OK)) {
+	    (post != NULL &&
+	     (curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
+	                       (curl_off_t)post->len) != CURLE_OK ||
+	      curl_easy_setopt(curl, CURLOPT_POSTFIELDS, post->data) !=
+	              CURLE_OK))) {
 		return err_set(e, ERR_SYSTEM, "cannot set up libcurl");
 	}
 	rc = curl_easy_perform(curl);
@@ -102,9 +111,9 @@ read_answer(struct buf *body, struct client_answer *out, const char *path,
 	return 0;
 }
 
-int
-client_request(const char *socket_path, bool post, const char *target,
-               struct client_answer *answer_r, struct err *e)
+static int
+request(const char *socket_path, const struct sent *post, const char *target,
+        struct client_answer *answer_r, struct err *e)
 {
 	char *url = mem_printf("http://localhost%s", target);
 	struct client_answer out = { 0 };
@@ -126,6 +135,25 @@ client_request(const char *socket_path, bool post, const char *target,
 		*answer_r = out;
 	}
 	return rc;
+}
+
+int
+client_request(const char *socket_path, bool post, const char *target,
+               struct client_answer *answer_r, struct err *e)
+{
+	const struct sent nothing = { .data = "" };
+
+	return request(socket_path, post ? &nothing : NULL, target, answer_r,
+	               e);
+}
+
+int
+client_post(const char *socket_path, const char *target, const char *body,
+            size_t len, struct client_answer *answer_r, struct err *e)
+{
+	const struct sent post = { .data = body, .len = len };
+
+	return request(socket_path, &post, target, answer_r, e);
 }
 
 void

@@ -22,6 +22,9 @@ struct client_answer {
 /* post: POST instead of GET. 0, or -1 with *e. */
 int client_request(const char *socket_path, bool post, const char *target,
                    struct client_answer *answer_r, struct err *e);
+/* POST with a body. */
+int client_post(const char *socket_path, const char *target, const char *body,
+                size_t len, struct client_answer *answer_r, struct err *e);
 void client_answer_clear(struct client_answer *a);
 
 /* Appends "&name=value" (or "?...") to target, value percent-encoded. */

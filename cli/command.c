@@ -151,6 +151,37 @@ command_ask(const struct command *c, bool post, const char *target,
 	return COMMAND_GOOD;
 }
 
+int
+command_send(const struct command *c, const char *target, const char *body,
+             size_t len, json_t **answer_r)
+{
+	struct client_answer a = { 0 };
+	char *path = find_socket(c);
+	int exit_status = COMMAND_GOOD;
+	struct err e = { 0 };
+	int rc;
+
+	*answer_r = NULL;
+	if (path == NULL) {
+		return COMMAND_FINDING;
+	}
+	rc = client_post(path, target, body, len, &a, &e);
+	free(path);
+	if (rc == -1) {
+		(void)fprintf(stderr, "sortie: %s\n", e.text);
+		return COMMAND_FINDING;
+	}
+	if (a.status != 200) {
+		exit_status = refusal(&a);
+	}
+	if (c->json && a.status == 200) {
+		(void)printf("%s\n", a.text);
+	}
+	*answer_r = json_incref(a.json);
+	client_answer_clear(&a);
+	return exit_status;
+}
+
 void
 command_print_text(const char *s, int width)
 {

@@ -29,6 +29,7 @@ int command_reload(struct command *c, int argc, char **argv);
 int command_status(struct command *c, int argc, char **argv);
 int command_queue(struct command *c, int argc, char **argv);
 int command_tls_results(struct command *c, int argc, char **argv);
+int command_senders(struct command *c, int argc, char **argv);
 
 /* ---- shared ------------------------------------------------------------ */
 
@@ -50,6 +51,11 @@ int command_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  */
 int command_ask(const struct command *c, bool post, const char *target,
                 json_t **answer_r);
+
+/* The same for a POST with a body. An answer that tells of an error is handed
+ * over as well, when it is JSON; else *answer_r is NULL. */
+int command_send(const struct command *c, const char *target, const char *body,
+                 size_t len, json_t **answer_r);
 
 /* Peer text on a terminal: control characters become '?'. */
 void command_print_text(const char *s, int width);

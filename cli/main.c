@@ -28,10 +28,23 @@ static const char help[] =
 	"      --cursor C       go on behind the page that named C\n"
 	"  tls-results [DOMAIN]  what became of TLS in deliveries\n"
 	"      --days N         of today and the days before, 2 unless told\n"
+	"  senders          list the managed senders\n"
+	"      --type WORD      auto, permit, block or disabled\n"
+	"      --inside ADDRESS, --outside ADDRESS\n"
+	"                       of this pair, or @DOMAIN for all of a domain\n"
+	"      --limit N, --cursor C\n"
+	"                       as above\n"
+	"      allow EXTERNAL INTERNAL, block EXTERNAL INTERNAL\n"
+	"                       permit or block it; EXTERNAL may be @DOMAIN\n"
+	"      delete EXTERNAL INTERNAL\n"
+	"      import FILE [--partial]\n"
+	"                       from CSV, all of it, or what is good of it\n"
+	"      export           all that match, as CSV\n"
 	"\n"
 	"  -c FILE     configuration (/etc/sortie/sortie.conf); names the socket\n"
 	"  -s SOCKET   socket of the daemon, instead of the configuration's\n"
-	"  --json      reload, status, queue, tls-results: print what the daemon answered\n"
+	"  --json      reload, status, queue, senders, tls-results: print what the\n"
+	"              daemon answered\n"
 	"  --help, --version\n"
 	"\n"
 	"Options may stand before or behind the command. Exit status: 0 good,\n"
@@ -55,6 +68,7 @@ static const struct {
 	{ "status", command_status },
 	{ "queue", command_queue },
 	{ "tls-results", command_tls_results },
+	{ "senders", command_senders },
 };
 
 static int
@@ -66,7 +80,7 @@ run(struct command *c, int argc, char **argv)
 		}
 	}
 	return command_usage("there is no command \"%s\", only check, reload, "
-	                     "status, queue and tls-results",
+	                     "status, queue, senders and tls-results",
 	                     argv[0]);
 }
 

@@ -22,11 +22,12 @@
  * The HTTP server: which request goes where, and the way of an answer that is
  * made on a worker. Bounded: header and body size, a time-out, jobs under
  * way (checklist B71). No request changes anything but the configuration
- * snapshot, and who may connect is decided by the mode of the socket.
+ * snapshot and the managed senders, and who may connect is decided by the mode
+ * of the socket.
  */
 
 #define HEADERS_MAX (16 * 1024)
-#define BODY_MAX    (16 * 1024)
+#define BODY_MAX    (4 * 1024 * 1024) /* a file of senders */
 #define TIMEOUT_S   30
 
 #define METHODS                                                                \
@@ -108,8 +109,8 @@ control_reply_error(struct evhttp_request *req, int code, const char *fmt, ...)
 
 /* ---- jobs --- */
 
-static struct control_job *
-job_of(struct task *t)
+struct control_job *
+control_job_of(struct task *t)
 {
 	return (struct control_job *)((char *)t -
 	                              offsetof(struct control_job, task));
@@ -146,31 +147,50 @@ control_job_free(struct control_job **jobp)
 	free(job->to);
 	free(job->status);
 	free(job->domain);
+	control_senders_free(&job->senders);
 	free(job);
 }
 
 /* Main thread. A client that left meanwhile has no connection any more;
  * evhttp then only frees the request. */
-static void
-on_answer(struct task *t)
+void
+control_job_send(struct control_job *job)
 {
-	struct control_job *job = job_of(t);
-
+	if (job->text == NULL) {
+		job->text = serialise(job->body);
+		job->body = NULL;
+	}
 	job->control->jobs--;
 	send_text(job->req, job->code, job->text);
 	control_job_free(&job);
 }
 
 static void
+on_answer(struct task *t)
+{
+	control_job_send(control_job_of(t));
+}
+
+void
+control_job_later(struct control_job *job, void (*run)(struct task *t))
+{
+	job->task.run = run;
+	mailbox_post(job->control->answers, &job->task);
+}
+
+static void
 on_worker(struct task *t)
 {
-	struct control_job *job = job_of(t);
+	struct control_job *job = control_job_of(t);
 
+	if (job->later) {
+		job->work(job);
+		return;
+	}
 	job->work(job);
 	job->text = serialise(job->body);
 	job->body = NULL;
-	t->run = on_answer;
-	mailbox_post(job->control->answers, t);
+	control_job_later(job, on_answer);
 }
 
 void
@@ -266,6 +286,13 @@ static const struct {
 	{ "/v1/status", EVHTTP_REQ_GET, "GET", get_status },
 	{ "/v1/queue", EVHTTP_REQ_GET, "GET", get_queue },
 	{ "/v1/tls/results", EVHTTP_REQ_GET, "GET", get_tls_results },
+	{ "/v1/senders", EVHTTP_REQ_GET, "GET", control_senders_get },
+	{ "/v1/senders/allow", EVHTTP_REQ_POST, "POST", control_senders_allow },
+	{ "/v1/senders/block", EVHTTP_REQ_POST, "POST", control_senders_block },
+	{ "/v1/senders/delete", EVHTTP_REQ_POST, "POST",
+	  control_senders_delete },
+	{ "/v1/senders/import", EVHTTP_REQ_POST, "POST",
+	  control_senders_import },
 	{ "/v1/reload", EVHTTP_REQ_POST, "POST", post_reload },
 };
 
@@ -291,7 +318,8 @@ on_request(struct evhttp_request *req, void *arg)
 		return;
 	}
 	control_reply_error(req, 404,
-	                    "there are /v1/status, /v1/queue, /v1/tls/results "
+	                    "there are /v1/status, /v1/queue, /v1/senders, "
+	                    "/v1/tls/results "
 	                    "and /v1/reload");
 }
 

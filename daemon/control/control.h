@@ -10,7 +10,7 @@
 /*
  * The operator's door: HTTP with JSON on a Unix socket (mode 0600), served on
  * the main thread; what reads the queue runs on a worker. It looks and asks
- * for a reload; it never changes a message.
+ * for a reload; it never changes a message. Managed senders it changes.
  *
  *   GET  /v1/status   health, counters, depth of the queue
  *   GET  /v1/queue    recipients not yet settled, paged
@@ -18,6 +18,15 @@
  *   GET  /v1/tls/results  what became of TLS in deliveries, by day and
  *                     recipient domain (domain days)
  *   POST /v1/reload   200 {"reloaded": true} or 409 {"error": "..."}
+ *   GET  /v1/senders  managed senders, paged
+ *                     (limit cursor type inside outside)
+ *   POST /v1/senders/allow, block, delete
+ *                     {"outside": "...", "inside": "..."}: 200 with what was
+ *                     done, 404 when there is nothing to delete
+ *   POST /v1/senders/import
+ *                     CSV, see sortie(1): 200 {"imported": N, "refused": N,
+ *                     "errors": [{"line": N, "reason": "..."}]}; with refused
+ *                     lines 409 and nothing imported, unless ?partial=1
  *
  * Everything else is 404 or 405. An error is always {"error": "..."}.
  */

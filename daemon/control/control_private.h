@@ -2,6 +2,7 @@
 #define SORTIE_DAEMON_CONTROL_CONTROL_PRIVATE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -12,6 +13,7 @@
 struct evhttp;
 struct evhttp_request;
 struct evkeyvalq;
+struct senders_work;
 struct watch;
 
 /* Requests whose answer is made on a worker; more are answered 503. */
@@ -39,6 +41,11 @@ struct control_job {
 	int code;
 	json_t *body;
 	char *text; /* body as it goes out */
+	/* Work does not end it: control_job_later does, once. */
+	bool later;
+
+	/* For control_senders; owned. */
+	struct senders_work *senders;
 
 	/* For control_queue: strings owned by the job. */
 	struct store_filter filter;
@@ -64,6 +71,12 @@ struct control_job *control_job_new(struct control *c,
                                     void (*work)(struct control_job *job));
 void control_job_start(struct control_job *job);
 void control_job_free(struct control_job **job);
+/* Any thread: run comes on the main thread, where it ends the job by
+ * control_job_send. */
+void control_job_later(struct control_job *job, void (*run)(struct task *t));
+struct control_job *control_job_of(struct task *t);
+/* Answers with code and body or text, and frees the job. */
+void control_job_send(struct control_job *job);
 
 /* ---- what there is to look at --------------------------------------- */
 
@@ -76,6 +89,15 @@ void control_queue_work(struct control_job *job);
 int control_tls_parse(struct control_job *job, struct evkeyvalq *query,
                       struct err *e);
 void control_tls_work(struct control_job *job);
+
+/* ---- control_senders.c, control_import.c ---------------------------- */
+
+void control_senders_get(struct control *c, struct evhttp_request *req);
+void control_senders_allow(struct control *c, struct evhttp_request *req);
+void control_senders_block(struct control *c, struct evhttp_request *req);
+void control_senders_delete(struct control *c, struct evhttp_request *req);
+void control_senders_import(struct control *c, struct evhttp_request *req);
+void control_senders_free(struct senders_work **w);
 
 /* ---- control_json.c: any thread ------------------------------------- */
 
