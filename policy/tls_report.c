@@ -222,6 +222,10 @@ parse_rua(struct span list, struct tls_report_to *to)
 {
 	struct span u;
 
+	/* Blanks may stand around the commas only. */
+	if (is_blank(list.s[0])) {
+		return false;
+	}
 	while (take(&list, ',', &u)) {
 		if (!is_uri(u)) {
 			return false;
