@@ -43,7 +43,7 @@ struct tls_need {
 	bool no_dane; /* is not honoured */
 	bool no_mta_sts;
 	bool require_tls;    /* MAIL had REQUIRETLS (RFC 8689) */
-	bool optional;       /* header field "TLS-Required: No" (RFC 8689 5) */
+	bool optional;       /* header field "TLS-Required: No" (RFC 8689 3) */
 	const char *ca_file; /* NULL: gateway.ca_file */
 	const char *certificate; /* ours; NULL: none */
 	const char *key;
@@ -121,7 +121,7 @@ struct tls_host { /* what is known of one host before it is asked */
  *  - DANE goes before MTA-STS, which is not looked at for a host with usable
  *    TLSA records (RFC 8461 section 2).
  *  - "TLS-Required: No" sets aside what the domain publishes, not our policy;
- *    REQUIRETLS sets that field aside (RFC 8689 section 5).
+ *    REQUIRETLS sets that field aside (RFC 8689 section 4.1).
  *  - REQUIRETLS needs a host that is certain or listed by an enforcing MTA-STS
  *    policy (RFC 8689 section 4.2.1), and TLS even against no_tls; so do DANE
  *    and MTA-STS, when they are honoured.

@@ -78,6 +78,8 @@ struct destination {
 	struct tls_need need;
 	struct arena *arena; /* of need; NULL when there is none */
 	char *need_error;    /* the text means nothing; NULL */
+	char *sts_text; /* the domain's MTA-STS policy, for reports; NULL */
+	char *sts_patterns;
 	struct delivery_list waiting;
 	size_t waiting_n;
 	struct delivery_list detour; /* few: one host's whim */
@@ -204,6 +206,11 @@ void hosts_forget(struct destination *d);
 void hosts_all_up(struct destination *d);
 struct host *host_ref(struct host *h);
 void host_unref(struct host **h);
+
+/* ---- smtp_client_report.c ------------------------------------------- */
+
+/* Nothing may go to the host, for what the domain publishes. */
+void hosts_report_avoided(const struct destination *d, const struct host *h);
 
 /* ---- deliverer.c ---------------------------------------------------- */
 void deliverer_update_idle(struct destination *d);

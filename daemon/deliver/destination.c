@@ -589,6 +589,8 @@ destination_free(struct destination **dp)
 	timer_clear(&d->recheck);
 	arena_free(&d->arena);
 	free(d->need_error);
+	free(d->sts_text);
+	free(d->sts_patterns);
 	free(d->tls);
 	free(d->key);
 	free(d);

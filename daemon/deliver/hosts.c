@@ -130,6 +130,7 @@ set_floor(const struct destination *d, struct host *h,
 	if (h->floor.avoid) {
 		h->avoid = mem_alloc(sizeof(*h->avoid));
 		set_avoid_status(d, h, h->avoid);
+		hosts_report_avoided(d, h);
 	}
 }
 

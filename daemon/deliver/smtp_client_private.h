@@ -4,6 +4,7 @@
 #include "daemon/deliver/deliver_private.h"
 #include "daemon/deliver/ehlo.h"
 #include "daemon/deliver/reply.h"
+#include "policy/tls_report.h"
 
 /*
  * Inside a client session: smtp_client.c (life, states, events),
@@ -150,6 +151,12 @@ bool smtp_client_tls_ready(struct smtp_client *s); /* the handshake is done */
  * what that means for the host. */
 void smtp_client_tls_broken(struct smtp_client *s,
                             const struct smtp_status *status);
+
+/* smtp_client_report.c: the session's TLS, once; when it is ready, or why it
+ * is not what it should be. */
+void smtp_client_report(const struct smtp_client *s, enum tls_failure failure,
+                        const char *reason);
+void smtp_client_report_ready(const struct smtp_client *s);
 
 /* smtp_client_send.c */
 void smtp_client_queue(struct smtp_client *s, enum command_kind kind,

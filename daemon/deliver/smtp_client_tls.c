@@ -111,6 +111,9 @@ smtp_client_greeted(struct smtp_client *s)
 		smtp_client_queue(s, COMMAND_STARTTLS, NULL, 0);
 		return true;
 	}
+	if (f->start) {
+		smtp_client_report(s, TLS_FAILURE_STARTTLS_NOT_SUPPORTED, NULL);
+	}
 	if (tls_floor_move(f, TLS_PEER_SILENT) == TLS_MOVE_CLEAR) {
 		return go_on(s, TLS_MOVE_CLEAR);
 	}
@@ -124,6 +127,7 @@ smtp_client_tls_refused(struct smtp_client *s, const struct smtp_status *status)
 
 	(void)snprintf(reason, sizeof(reason), "%u %.400s",
 	               (unsigned)status->code, status->text);
+	smtp_client_report(s, TLS_FAILURE_STARTTLS_NOT_SUPPORTED, reason);
 	if (tls_floor_move(&s->evidence.floor, TLS_PEER_REFUSED) ==
 	    TLS_MOVE_AWAY) {
 		return go_away(s, STAGE_STARTTLS, TLS_PEER_REFUSED, reason);
@@ -142,6 +146,9 @@ smtp_client_tls_broken(struct smtp_client *s, const struct smtp_status *status)
 		tls_floor_move(f, done ? TLS_PEER_UNTRUSTED : TLS_PEER_BROKEN);
 	struct smtp_status away = *status;
 
+	if (!done && status->source != STATUS_LOCAL) {
+		smtp_client_report(s, TLS_FAILURE_VALIDATION, status->text);
+	}
 	/* A fault of ours makes no mail less secure. */
 	if (move == TLS_MOVE_CLEAR_ANEW && status->source != STATUS_LOCAL) {
 		destination_tls_failed(s->destination, s->host, status);
@@ -212,6 +219,7 @@ smtp_client_tls_ready(struct smtp_client *s)
 	if (f->auth == TLS_AUTH_PKIX) {
 		check_fingerprints(&s->destination->need, &s->tls);
 	}
+	smtp_client_report_ready(s);
 	s->evidence.move = tls_floor_move(
 		f, s->tls.verified ? TLS_PEER_TRUSTED : TLS_PEER_UNTRUSTED);
 	switch (s->evidence.move) {

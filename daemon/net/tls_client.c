@@ -19,7 +19,7 @@
 #define SESSION_MAX_S 3600
 #define STRONG                                                                 \
 	"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:"                 \
-	"ECDHE+AESCCM:DHE+AESCCM:!aNULL:!PSK:!SRP"
+	"ECDHE+AESCCM:DHE+AESCCM:!AESCCM8:!aNULL:!PSK:!SRP"
 
 struct tls_client {
 	struct tls_client *next;

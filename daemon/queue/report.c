@@ -311,7 +311,7 @@ choose_original(struct report *r, struct store *s, bool full, struct buf *out,
 
 	in->returned = DSN_RETURN_HEADER;
 	in->content = "";
-	/* The way back may be less secure (RFC 8689 section 4.3; B57). */
+	/* The way back may be less secure (RFC 8689 section 5; B57). */
 	if ((env->flags & ENVELOPE_REQUIRETLS) != 0) {
 		full = false;
 	}

@@ -85,7 +85,7 @@ test_stored(void **state)
 	           "{\"secure_delivery\":\"secure_delivery in line 6\","
 	           "\"auto_allow_creation\":\"a\\\\b\"}");
 	check_text(decision_tls_text(&d, arena), "enforced strict");
-	/* REQUIRETLS sets TLS-Required aside (RFC 8689 section 5). */
+	/* REQUIRETLS sets TLS-Required aside (RFC 8689 section 4.1). */
 	d = decide("", "b@bank.test", require);
 	check_text(decision_tls_text(&d, arena), "enforced strict requiretls");
 	d = decide("", "b@bank.test", optional);
