@@ -94,9 +94,8 @@ struct store_op {
 	struct task task; /* private until done */
 	enum store_kind kind;
 	enum store_result result; /* out */
-	/* Called on the committer thread when durable or failed; must be short:
-	 * post to a mailbox. The op belongs to the caller again. A batch's
-	 * completions are called in order of submission. */
+	/* On the committer's thread when durable or failed, in order of
+	 * submission; short: post to a mailbox. The op is the caller's. */
 	void (*done)(struct store_op *op);
 	void *owner; /* the caller's */
 
@@ -105,7 +104,6 @@ struct store_op {
 	 * transaction as the fates, or NULL. */
 	struct envelope *env;
 	bool active; /* env's recipients start active (owned by memory) */
-
 	/* STORE_OUTCOME */
 	uint64_t id;
 	struct store_fate *fates;
@@ -120,7 +118,6 @@ struct store_op {
 	const struct owed *told;
 	size_t told_n;
 	bool postpone;
-
 	/* STORE_PAGE, id 0: recipients with a time <= due_ms, oldest first, at
 	 * most limit, grouped by message: a list of envelopes (content not
 	 * loaded, each with one reference and only its due recipients), linked
@@ -139,9 +136,8 @@ struct store_op {
 	struct envelope **page; /* malloc'ed, the caller frees it */
 	size_t page_n;
 	int64_t next_due_ms_r;
-
-	/* STORE_NOTE: within the transaction; gives an enum index_result. May
-	 * run again when another operation of the batch failed. */
+	/* STORE_NOTE: within the transaction, perhaps again when another
+	 * operation of the batch failed; gives an enum index_result. */
 	int (*write)(struct index *ix, struct store_op *op);
 };
 
@@ -198,8 +194,8 @@ struct store_stats {
 /* Cheap, any thread. */
 void store_stats(struct store *s, struct store_stats *out);
 bool store_healthy(struct store *s);
-/* Monotonic time since when the committer is at one piece of work; 0: it
- * waits for some. What is long ago means that a disk does not answer. */
+/* Monotonic time since when the committer is at one piece of work (long ago: a
+ * disk does not answer); 0: it waits for some. */
 int64_t store_busy_since_ms(struct store *s);
 
 #endif

@@ -4,9 +4,9 @@
 #include <sys/queue.h>
 
 #include "daemon/deliver/deliver.h"
+#include "daemon/deliver/host_private.h"
 #include "daemon/deliver/mx.h"
 #include "daemon/deliver/payload.h"
-#include "daemon/deliver/security.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/snapshot.h"
 
@@ -54,18 +54,6 @@ struct delivery {
 
 TAILQ_HEAD(delivery_list, delivery);
 TAILQ_HEAD(smtp_client_list, smtp_client);
-
-struct host {          /* what is known of one host of a destination */
-	unsigned refs; /* the destination's and each session's */
-	struct mx_target target;
-	int64_t down_until_ms;  /* monotonic */
-	unsigned failures;      /* in a row */
-	int64_t clear_until_ms; /* its TLS is broken until then */
-	struct tls_session *tls;
-	struct tls_floor floor;
-	struct security_host published;
-	struct smtp_status *avoid; /* why it must not be used; NULL: it may */
-};
 
 struct destination {
 	TAILQ_ENTRY(destination) idle_entry;
@@ -156,7 +144,7 @@ const struct recipient *delivery_recipient(const struct delivery *dl,
 /* Runs the callbacks of what is finished, now. */
 void delivery_flush(struct deliverer *dv);
 
-/* ---- destination.c, hosts.c ----------------------------------------- */
+/* ---- destination.c -------------------------------------------------- */
 
 struct destination *destination_new(struct deliverer *dv,
                                     const struct recipient *r, uint64_t hash);
@@ -196,21 +184,6 @@ void destination_host_failed(struct destination *d, struct host *h,
                              const struct smtp_status *status);
 void destination_tls_failed(struct destination *d, struct host *h,
                             const struct smtp_status *status);
-
-/* Finds hosts; pumps when they are known, or fails. */
-void hosts_lookup(struct destination *d);
-/* The best that is not down, may be used, and is not avoid (may be NULL).
- * NULL: there is none. */
-struct host *hosts_pick(struct destination *d, const struct host *avoid);
-void hosts_forget(struct destination *d);
-void hosts_all_up(struct destination *d);
-struct host *host_ref(struct host *h);
-void host_unref(struct host **h);
-
-/* ---- smtp_client_report.c ------------------------------------------- */
-
-/* Nothing may go to the host, for what the domain publishes. */
-void hosts_report_avoided(const struct destination *d, const struct host *h);
 
 /* ---- deliverer.c ---------------------------------------------------- */
 void deliverer_update_idle(struct destination *d);
