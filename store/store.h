@@ -185,7 +185,7 @@ struct store_stats {
 	bool full;              /* not, for want of space: it may come back */
 	uint64_t batches;
 	uint64_t ops;
-	uint64_t content_bytes; /* written since open */
+	uint64_t content_bytes; /* since open */
 	uint64_t segments;
 	int64_t sync_us_max; /* since the last call */
 	uint64_t free_bytes; /* in state_dir, as of a few seconds ago */
