@@ -152,7 +152,7 @@ def test_report_is_sent_once(reporter):
     for d in g.sink.messages:
         m, r, part = unpack(d.data)
         assert d.sender.strip("<>") == "tls@gw.example.net"
-        assert m["From"] == "<tls@gw.example.net>"
+        assert m["From"] == "tls@gw.example.net"
         assert m["TLS-Report-Domain"] == "partner.test"
         assert m["TLS-Report-Submitter"] == "gw.example.net"
         assert m["TLS-Required"] == "No"
@@ -259,11 +259,11 @@ def test_nobody_asks(reporter, records, status):
 def test_dns_fails(reporter):
     """The servers do not answer: again an hour later."""
     g = reporter
-    seed(g, [(today() - 2, "elsewhere.test", "no-policy-found\t\t", "", 3)])
+    seed(g, [(today() - 2, "elsewhere.example", "no-policy-found\t\t", "", 3)])
     g.write(tls_reports={"send": True})
     g.start()
-    g.wait_log("tls-report", domain="elsewhere.test", status="postponed")
-    again = wait_for(lambda: reports(g).get("elsewhere.test"),
+    g.wait_log("tls-report", domain="elsewhere.example", status="postponed")
+    again = wait_for(lambda: reports(g).get("elsewhere.example"),
                      what="the mark")
     assert abs(again / 1000 - time.time() - 3600) < 30
     assert not g.sink.messages

@@ -1,3 +1,4 @@
+/* A world of one store and one clock; see the header. */
 #include "tests/unit/common_tls.h"
 
 #include <setjmp.h>
