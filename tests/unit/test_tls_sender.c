@@ -260,7 +260,7 @@ mail_is_as_the_rfc_says(void **state)
 		"\r\nTLS-Report-Domain: a.test\r\n"
 		"TLS-Report-Submitter: gw1.example.net\r\n"
 		"TLS-Required: No\r\nAuto-Submitted: auto-generated\r\n",
-		"Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n"
+		"Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n",
 		"\tboundary=\"BB\"\r\n\r\n--BB\r\n",
 		"Content-Type: text/plain",
 		"on 2026-11-23 (UTC): 5 with success, 0 with a failure.",
