@@ -377,6 +377,7 @@ tls_policy_key_format(const struct tls_policy_key *k, char out[TLS_KEY_MAX])
 
 	_Static_assert(POLICY_TEXT_MAX + MX_MAX + 32 < TLS_KEY_MAX,
 	               "all fields fit");
+	out[0] = '\0';
 	put_field(&w, tls_policy_word(k->kind), 32, false);
 	put_field(&w, k->text, POLICY_TEXT_MAX, true);
 	put_field(&w, k->mx, MX_MAX, true);

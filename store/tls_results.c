@@ -152,7 +152,8 @@ query_end(struct query *q)
 }
 
 static int
-query_begin(struct store *s, const char *sql, struct query *q, struct err *e)
+query_begin(struct store *s, const char *sql, const struct tls_range *range,
+            struct query *q, struct err *e)
 {
 	if (index_connect(s->db_path, true, &q->db, e) == -1) {
 		return -1;
@@ -162,12 +163,14 @@ query_begin(struct store *s, const char *sql, struct query *q, struct err *e)
 		query_end(q);
 		return -1;
 	}
+	sqlite3_bind_int64(q->st, 1, range->first);
+	sqlite3_bind_int64(q->st, 2, range->end);
+	sqlite3_bind_int64(q->st, 3, (sqlite3_int64)range->max);
 	return 0;
 }
 
 int
-tls_results_list(struct store *s, int64_t first, int64_t end,
-                 const char *domain, size_t max,
+tls_results_list(struct store *s, const struct tls_range *range,
                  void (*row)(void *arg, const struct tls_row *row), void *arg,
                  struct err *e)
 {
@@ -177,17 +180,12 @@ tls_results_list(struct store *s, int64_t first, int64_t end,
 	if (query_begin(s,
 	                "SELECT day, domain, policy, failure, n FROM tls_result"
 	                " WHERE day >= ?1 AND day < ?2"
-	                " AND (?3 IS NULL OR domain = ?3)"
-	                " ORDER BY day, domain, policy, failure LIMIT ?4",
-	                &q, e) == -1) {
+	                " AND (?4 IS NULL OR domain = ?4)"
+	                " ORDER BY day, domain, policy, failure LIMIT ?3",
+	                range, &q, e) == -1) {
 		return -1;
 	}
-	sqlite3_bind_int64(q.st, 1, first);
-	sqlite3_bind_int64(q.st, 2, end);
-	if (domain != NULL) {
-		sqlite3_bind_text(q.st, 3, domain, -1, SQLITE_STATIC);
-	}
-	sqlite3_bind_int64(q.st, 4, (sqlite3_int64)max);
+	index_bind_text(q.st, 4, range->domain);
 	while ((rc = sqlite3_step(q.st)) == SQLITE_ROW) {
 		const struct tls_row out = {
 			.day = sqlite3_column_int64(q.st, 0),
@@ -205,8 +203,8 @@ tls_results_list(struct store *s, int64_t first, int64_t end,
 }
 
 int
-tls_results_unreported(struct store *s, int64_t first, int64_t end,
-                       int64_t now_ms, size_t max,
+tls_results_unreported(struct store *s, const struct tls_range *range,
+                       int64_t now_ms,
                        void (*due)(void *arg, int64_t day, const char *domain),
                        void *arg, struct err *e)
 {
@@ -219,16 +217,13 @@ tls_results_unreported(struct store *s, int64_t first, int64_t end,
 	                "SELECT DISTINCT r.day, r.domain FROM tls_result r"
 	                " LEFT JOIN tls_report t USING (day, domain)"
 	                " WHERE r.day >= ?1 AND r.day < ?2"
-	                " AND (t.day IS NULL OR t.next <= ?3"
-	                " OR t.next > ?3 + 86400000)"
-	                " ORDER BY r.day, r.domain LIMIT ?4",
-	                &q, e) == -1) {
+	                " AND (t.day IS NULL OR t.next <= ?4"
+	                " OR t.next > ?4 + 86400000)"
+	                " ORDER BY r.day, r.domain LIMIT ?3",
+	                range, &q, e) == -1) {
 		return -1;
 	}
-	sqlite3_bind_int64(q.st, 1, first);
-	sqlite3_bind_int64(q.st, 2, end);
-	sqlite3_bind_int64(q.st, 3, now_ms);
-	sqlite3_bind_int64(q.st, 4, (sqlite3_int64)max);
+	sqlite3_bind_int64(q.st, 4, now_ms);
 	while ((rc = sqlite3_step(q.st)) == SQLITE_ROW) {
 		due(arg, sqlite3_column_int64(q.st, 0),
 		    (const char *)sqlite3_column_text(q.st, 1));

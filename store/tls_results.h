@@ -56,17 +56,23 @@ void tls_note_submit(struct store *s, struct tls_note *note);
 
 /* ---- reading: workers only ------------------------------------------- */
 
-/* Rows of days >= first and < end, in order of day and domain; of one domain
- * when it is not NULL; at most max. Strings are valid in the call. */
-int tls_results_list(struct store *s, int64_t first, int64_t end,
-                     const char *domain, size_t max,
+struct tls_range {
+	int64_t first; /* day */
+	int64_t end;   /* the day behind the last one */
+	size_t max;    /* of rows */
+	/* For tls_results_list: of this one; NULL: of all. */
+	const char *domain;
+};
+
+/* In order of day and domain. Strings are valid in the call. */
+int tls_results_list(struct store *s, const struct tls_range *range,
                      void (*row)(void *arg, const struct tls_row *row),
                      void *arg, struct err *e);
 
-/* Domains with results of days >= first and < end whose report is not done
- * and not postponed beyond now_ms; oldest day first, at most max. */
-int tls_results_unreported(struct store *s, int64_t first, int64_t end,
-                           int64_t now_ms, size_t max,
+/* Domains with results whose report is not done and not postponed beyond
+ * now_ms, oldest day first. */
+int tls_results_unreported(struct store *s, const struct tls_range *range,
+                           int64_t now_ms,
                            void (*due)(void *arg, int64_t day,
                                        const char *domain),
                            void *arg, struct err *e);

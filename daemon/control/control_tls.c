@@ -216,11 +216,14 @@ control_tls_work(struct control_job *job)
 {
 	struct table t = { .rows = json_array() };
 	int64_t end = clock_wall_ms() / DAY_MS + 1;
+	const struct tls_range range = { .first = end - job->days,
+		                         .end = end,
+		                         .max = ROWS_MAX,
+		                         .domain = job->domain };
 	struct err e;
 	int rc;
 
-	rc = tls_results_list(queue_store(job->control->o.queue),
-	                      end - job->days, end, job->domain, ROWS_MAX,
+	rc = tls_results_list(queue_store(job->control->o.queue), &range,
 	                      on_row, &t, &e);
 	end_row(&t);
 	if (rc == -1) {

@@ -310,13 +310,17 @@ on_make(struct task *t)
 		.domain = d->domain,
 		.day = d->day,
 	};
+	const struct tls_range range = { .first = d->day,
+		                         .end = d->day + 1,
+		                         .max = ROWS_MAX,
+		                         .domain = d->domain };
 	struct tls_report *report = tls_report_new(&o);
 	char *json = NULL;
 
 	s->failed = (struct err){ 0 };
 	s->mail_n = 0;
-	if (tls_results_list(s->o.store, d->day, d->day + 1, d->domain,
-	                     ROWS_MAX, on_row, report, &s->failed) == 0) {
+	if (tls_results_list(s->o.store, &range, on_row, report, &s->failed) ==
+	    0) {
 		json = tls_report_json(report);
 		for (size_t i = 0; i < s->to.mailboxes; i++) {
 			struct envelope *env = make_mail(
@@ -471,12 +475,15 @@ on_list(struct task *t)
 {
 	struct tls_sender *s = of_task(t);
 	int64_t now = clock_wall_ms();
-	int64_t today = now / DAY_MS;
+	const struct tls_range range = {
+		.first = now / DAY_MS - TLS_RESULTS_DAYS,
+		.end = now / DAY_MS,
+		.max = DUE_MAX,
+	};
 
 	s->failed = (struct err){ 0 };
 	/* A failure shows in s->failed, and ends the look. */
-	(void)tls_results_unreported(s->o.store, today - TLS_RESULTS_DAYS,
-	                             today, now, DUE_MAX, on_due, s,
+	(void)tls_results_unreported(s->o.store, &range, now, on_due, s,
 	                             &s->failed);
 	work_done(s, on_listed);
 }

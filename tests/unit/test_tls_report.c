@@ -33,110 +33,107 @@ describe(const struct tls_report_to *to, char *out, size_t size)
 	(void)snprintf(out + n, size - n, "%zu %zu", to->https, to->others);
 }
 
+static const struct {
+	const char *text;
+	enum tls_report_record result;
+	const char *to;
+} record_cases[] = {
+	{ V ";rua=" A, TLS_REPORT_GOOD, "a@example.com 0 0" },
+	{ V "; rua=" A, TLS_REPORT_GOOD, "a@example.com 0 0" },
+	{ V " \t;\t rua=" A " ; ", TLS_REPORT_GOOD, "a@example.com 0 0" },
+	{ V ";rua=" A ";", TLS_REPORT_GOOD, "a@example.com 0 0" },
+	{ V "; rua=" A "," B, TLS_REPORT_GOOD,
+	  "a@example.com b@example.com 0 0" },
+	{ V "; rua=" A " ,\t" B, TLS_REPORT_GOOD,
+	  "a@example.com b@example.com 0 0" },
+	{ V "; rua=" A ";rua=" B, TLS_REPORT_GOOD,
+	  "a@example.com b@example.com 0 0" },
+	{ V "; rua=" A "," A ",mailto:A@Example.com", TLS_REPORT_GOOD,
+	  "a@example.com 0 0" },
+	{ V "; rua=https://example.com/v1", TLS_REPORT_GOOD, "1 0" },
+	{ V "; rua=HTTPS://e.com/x?y=z#f," A, TLS_REPORT_GOOD,
+	  "a@example.com 1 0" },
+	{ V "; rua=MailTo:a@example.com", TLS_REPORT_GOOD,
+	  "a@example.com 0 0" },
+	{ V "; rua=mailto:a%2Bb@example.com", TLS_REPORT_GOOD,
+	  "a+b@example.com 0 0" },
+	{ V "; rua=mailto:a+b@example.com?subject=x", TLS_REPORT_GOOD,
+	  "a+b@example.com 0 0" },
+	{ V "; rua=ftp://example.com/", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=http://example.com/", TLS_REPORT_GOOD, "0 1" },
+	/* URIs, but no mailbox that could be written to */
+	{ V "; rua=mailto:a", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=mailto:?to=a@b.c", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=mailto:a%0d%0aBcc:x@example.com", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=mailto:a%00@example.com", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=mailto:%3e@example.com", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=mailto:a@example.com%3e", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=mailto:%c3%bc@example.com", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=mailto:a@b.test%2cc@d.test", TLS_REPORT_GOOD, "0 1" },
+	/* further fields */
+	{ V "; x=1; rua=" A, TLS_REPORT_GOOD, "a@example.com 0 0" },
+	{ V "; rua=" A "; ext-1.b_c=!:<>~", TLS_REPORT_GOOD,
+	  "a@example.com 0 0" },
+	{ V "; " E16 E16 "=1; rua=" A, TLS_REPORT_GOOD, "a@example.com 0 0" },
+	/* broken */
+	{ V "; " E16 E16 "e=1; rua=" A, TLS_REPORT_BROKEN, NULL },
+	{ V ";", TLS_REPORT_BROKEN, NULL },
+	{ V "; ;rua=" A, TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=" A ";;", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=,", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=" A ",", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua =" A, TLS_REPORT_BROKEN, NULL },
+	{ V "; rua= " A, TLS_REPORT_BROKEN, NULL },
+	{ V "; RUA=" A, TLS_REPORT_BROKEN, NULL },
+	{ V "; x=1", TLS_REPORT_BROKEN, NULL },
+	{ V "; x=; rua=" A, TLS_REPORT_BROKEN, NULL },
+	{ V "; x=a=b; rua=" A, TLS_REPORT_BROKEN, NULL },
+	{ V "; x=a b; rua=" A, TLS_REPORT_BROKEN, NULL },
+	{ V "; _x=1; rua=" A, TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=a@example.com", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=mailto:a!b@example.com", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=" A "!10m", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=mailto:a b@example.com", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=mailto:a%4@example.com", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=mailto:a@example.com%4", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=mailto:a@example.com%", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=1:x", TLS_REPORT_GOOD, "0 1" },
+	{ V "; rua=mailto:\xc3\xbc@example.com", TLS_REPORT_BROKEN, NULL },
+	{ V "; rua=mailto:<a@example.com>", TLS_REPORT_BROKEN, NULL },
+	/* of something else */
+	{ "", TLS_REPORT_ELSE, NULL },
+	{ V, TLS_REPORT_ELSE, NULL },
+	{ V "2; rua=" A, TLS_REPORT_ELSE, NULL },
+	{ "v=tlsrptv1; rua=" A, TLS_REPORT_ELSE, NULL },
+	{ "V=TLSRPTv1; rua=" A, TLS_REPORT_ELSE, NULL },
+	{ " " V "; rua=" A, TLS_REPORT_ELSE, NULL },
+	{ "v=spf1 -all", TLS_REPORT_ELSE, NULL },
+	{ V " rua=" A, TLS_REPORT_ELSE, NULL },
+};
+
 static void
 records(void **state)
 {
-	static const struct {
-		const char *text;
-		enum tls_report_record result;
-		const char *to;
-	} cases[] = {
-		{ V ";rua=" A, TLS_REPORT_GOOD, "a@example.com 0 0" },
-		{ V "; rua=" A, TLS_REPORT_GOOD, "a@example.com 0 0" },
-		{ V " \t;\t rua=" A " ; ", TLS_REPORT_GOOD,
-		  "a@example.com 0 0" },
-		{ V ";rua=" A ";", TLS_REPORT_GOOD, "a@example.com 0 0" },
-		{ V "; rua=" A "," B, TLS_REPORT_GOOD,
-		  "a@example.com b@example.com 0 0" },
-		{ V "; rua=" A " ,\t" B, TLS_REPORT_GOOD,
-		  "a@example.com b@example.com 0 0" },
-		{ V "; rua=" A ";rua=" B, TLS_REPORT_GOOD,
-		  "a@example.com b@example.com 0 0" },
-		{ V "; rua=" A "," A ",mailto:A@Example.com", TLS_REPORT_GOOD,
-		  "a@example.com 0 0" },
-		{ V "; rua=https://example.com/v1", TLS_REPORT_GOOD, "1 0" },
-		{ V "; rua=HTTPS://e.com/x?y=z#f," A, TLS_REPORT_GOOD,
-		  "a@example.com 1 0" },
-		{ V "; rua=MailTo:a@example.com", TLS_REPORT_GOOD,
-		  "a@example.com 0 0" },
-		{ V "; rua=mailto:a%2Bb@example.com", TLS_REPORT_GOOD,
-		  "a+b@example.com 0 0" },
-		{ V "; rua=mailto:a+b@example.com?subject=x", TLS_REPORT_GOOD,
-		  "a+b@example.com 0 0" },
-		{ V "; rua=ftp://example.com/", TLS_REPORT_GOOD, "0 1" },
-		{ V "; rua=http://example.com/", TLS_REPORT_GOOD, "0 1" },
-		/* URIs, but no mailbox that could be written to */
-		{ V "; rua=mailto:a", TLS_REPORT_GOOD, "0 1" },
-		{ V "; rua=mailto:?to=a@b.c", TLS_REPORT_GOOD, "0 1" },
-		{ V "; rua=mailto:a%0d%0aBcc:x@example.com", TLS_REPORT_GOOD,
-		  "0 1" },
-		{ V "; rua=mailto:a%00@example.com", TLS_REPORT_GOOD, "0 1" },
-		{ V "; rua=mailto:%3e@example.com", TLS_REPORT_GOOD, "0 1" },
-		{ V "; rua=mailto:a@example.com%3e", TLS_REPORT_GOOD, "0 1" },
-		{ V "; rua=mailto:%c3%bc@example.com", TLS_REPORT_GOOD, "0 1" },
-		{ V "; rua=mailto:a@b.test%2cc@d.test", TLS_REPORT_GOOD,
-		  "0 1" },
-		/* further fields */
-		{ V "; x=1; rua=" A, TLS_REPORT_GOOD, "a@example.com 0 0" },
-		{ V "; rua=" A "; ext-1.b_c=!:<>~", TLS_REPORT_GOOD,
-		  "a@example.com 0 0" },
-		{ V "; " E16 E16 "=1; rua=" A, TLS_REPORT_GOOD,
-		  "a@example.com 0 0" },
-		/* broken */
-		{ V "; " E16 E16 "e=1; rua=" A, TLS_REPORT_BROKEN, NULL },
-		{ V ";", TLS_REPORT_BROKEN, NULL },
-		{ V "; ;rua=" A, TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=" A ";;", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=,", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=" A ",", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua =" A, TLS_REPORT_BROKEN, NULL },
-		{ V "; rua= " A, TLS_REPORT_BROKEN, NULL },
-		{ V "; RUA=" A, TLS_REPORT_BROKEN, NULL },
-		{ V "; x=1", TLS_REPORT_BROKEN, NULL },
-		{ V "; x=; rua=" A, TLS_REPORT_BROKEN, NULL },
-		{ V "; x=a=b; rua=" A, TLS_REPORT_BROKEN, NULL },
-		{ V "; x=a b; rua=" A, TLS_REPORT_BROKEN, NULL },
-		{ V "; _x=1; rua=" A, TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=a@example.com", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=mailto:a!b@example.com", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=" A "!10m", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=mailto:a b@example.com", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=mailto:a%4@example.com", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=mailto:a@example.com%4", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=mailto:a@example.com%", TLS_REPORT_BROKEN, NULL },
-		{ V "; rua=1:x", TLS_REPORT_GOOD, "0 1" },
-		{ V "; rua=mailto:\xc3\xbc@example.com", TLS_REPORT_BROKEN,
-		  NULL },
-		{ V "; rua=mailto:<a@example.com>", TLS_REPORT_BROKEN, NULL },
-		/* of something else */
-		{ "", TLS_REPORT_ELSE, NULL },
-		{ V, TLS_REPORT_ELSE, NULL },
-		{ V "2; rua=" A, TLS_REPORT_ELSE, NULL },
-		{ "v=tlsrptv1; rua=" A, TLS_REPORT_ELSE, NULL },
-		{ "V=TLSRPTv1; rua=" A, TLS_REPORT_ELSE, NULL },
-		{ " " V "; rua=" A, TLS_REPORT_ELSE, NULL },
-		{ "v=spf1 -all", TLS_REPORT_ELSE, NULL },
-		{ V " rua=" A, TLS_REPORT_ELSE, NULL },
-	};
-
 	(void)state; /* cmocka's type */
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(record_cases) / sizeof(record_cases[0]);
+	     i++) {
 		struct tls_report_to to = { .https = 77 };
-		size_t len = strlen(cases[i].text);
+		size_t len = strlen(record_cases[i].text);
 		char *copy = malloc(len + 1); /* of its own size */
 		char got[512];
 
 		assert_non_null(copy);
-		memcpy(copy, cases[i].text, len);
-		if (tls_report_parse(copy, len, &to) != cases[i].result) {
-			fail_msg("%s", cases[i].text);
+		memcpy(copy, record_cases[i].text, len);
+		if (tls_report_parse(copy, len, &to) !=
+		    record_cases[i].result) {
+			fail_msg("%s", record_cases[i].text);
 		}
 		free(copy);
-		if (cases[i].result == TLS_REPORT_GOOD) {
+		if (record_cases[i].result == TLS_REPORT_GOOD) {
 			describe(&to, got, sizeof(got));
-			if (strcmp(got, cases[i].to) != 0) {
-				fail_msg("%s: %s", cases[i].text, got);
+			if (strcmp(got, record_cases[i].to) != 0) {
+				fail_msg("%s: %s", record_cases[i].text, got);
 			}
 		} else {
 			assert_int_equal(to.https, 77); /* untouched */
