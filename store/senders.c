@@ -528,38 +528,41 @@ is_wanted(const struct senders_filter *f, const struct sender_entry *entry)
 int
 senders_list(struct senders_reader *r, const struct senders_filter *f,
              void (*row)(void *arg, const struct sender_entry *entry),
-             void *arg, bool *more_r, char inside_r[SENDER_KEY_MAX],
-             char outside_r[SENDER_KEY_MAX], struct err *e)
+             void *arg, struct senders_page *page_r, struct err *e)
 {
 	uint32_t scan = f->scan != 0 ? f->scan : SCAN_MAX;
+	struct senders_page page = { 0 };
 	struct sender_entry entry;
 	uint32_t rows = 0;
 	uint32_t n = 0;
 	int rc;
 
-	*more_r = false;
 	bind_begin(r->list, f);
 	while ((rc = sqlite3_step(r->list)) == SQLITE_ROW) {
-		if (!read_entry(r->list, &entry)) {
-			continue;
-		}
+		bool wanted =
+			read_entry(r->list, &entry) && is_wanted(f, &entry);
+
 		if (is_single(f) && strcmp(entry.inside, f->inside) != 0) {
 			rc = SQLITE_DONE;
 			break;
 		}
-		if (n == scan || (rows == f->limit && is_wanted(f, &entry))) {
-			*more_r = true;
+		if (n == scan || (rows == f->limit && wanted)) {
+			page.more = true;
 			rc = SQLITE_DONE;
 			break;
 		}
 		n++;
-		if (is_wanted(f, &entry)) {
+		if (wanted) {
 			row(arg, &entry);
 			rows++;
 		}
-		copy_key(inside_r, entry.inside);
-		copy_key(outside_r, entry.outside);
+		copy_key(page.inside, entry.inside);
+		copy_key(page.outside, entry.outside);
 	}
 	sqlite3_reset(r->list);
-	return rc == SQLITE_DONE ? 0 : index_fail(r->db, "list senders", e);
+	if (rc != SQLITE_DONE) {
+		return index_fail(r->db, "list senders", e);
+	}
+	*page_r = page;
+	return 0;
 }

@@ -67,8 +67,7 @@ enum store_kind {
 	STORE_OUTCOME,
 	/* Hands out recipients that are due, as active, and what is owed. */
 	STORE_PAGE,
-	/* A row of a table beside the queue; made by the part of the store
-	 * that owns the table. */
+	/* Rows beside the queue, made by who owns their table. */
 	STORE_NOTE,
 };
 
@@ -99,7 +98,6 @@ struct store_op {
 	 * completions are called in order of submission. */
 	void (*done)(struct store_op *op);
 	void *owner; /* the caller's */
-
 	/* STORE_ACCEPT: the caller keeps its reference until done.
 	 * STORE_OUTCOME: a report (DSN) that becomes durable in the same
 	 * transaction as the fates, or NULL. */
@@ -112,15 +110,13 @@ struct store_op {
 	size_t fates_n;
 	bool whole; /* the fates cover every recipient the message has left */
 	int64_t owed_due_ms; /* wall: until when owed and postponed may wait */
-	/* Whom its sender wrote to (store/senders.h), or NULL. */
-	const struct sender_lesson *lesson;
+	const struct sender_lesson *lesson; /* store/senders.h; or NULL */
 	/* What a page handed out as owed (its index and action count): told by
 	 * env or not to be told, and forgotten with recipients whose state is
 	 * final; or postponed until owed_due_ms. fates_n may be 0 then. */
 	const struct owed *told;
 	size_t told_n;
 	bool postpone;
-
 	/* STORE_PAGE, id 0: recipients with a time <= due_ms, oldest first, at
 	 * most limit, grouped by message: a list of envelopes (content not
 	 * loaded, each with one reference and only its due recipients), linked
@@ -139,7 +135,6 @@ struct store_op {
 	struct envelope **page; /* malloc'ed, the caller frees it */
 	size_t page_n;
 	int64_t next_due_ms_r;
-
 	/* STORE_NOTE: within the transaction; gives an enum index_result. May
 	 * run again when another operation of the batch failed. */
 	int (*write)(struct index *ix, struct store_op *op);

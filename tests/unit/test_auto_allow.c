@@ -163,7 +163,7 @@ static const struct {
 	const char *exact;
 } keys[] = {
 	{ "Bob@Partner.TEST", "bob@partner.test", "Bob@partner.test" },
-	{ "bob@partner.test.", "bob@partner.test", "bob@partner.test" },
+	{ "@partner.test.", "@partner.test", "@partner.test" },
 	{ "\"bob\"@partner.test", "bob@partner.test", "bob@partner.test" },
 	{ "\"b\\ob\"@partner.test", "bob@partner.test", "bob@partner.test" },
 	{ "\"B b\"@partner.test", "\"b b\"@partner.test",

@@ -147,18 +147,14 @@ list(struct store *s, struct senders_filter f)
 {
 	struct listed l = { 0 };
 	struct senders_reader *r = NULL;
-	char inside[SENDER_KEY_MAX];
-	char outside[SENDER_KEY_MAX];
+	struct senders_page page = { .more = true };
 	struct err e = { 0 };
-	bool more = true;
 
 	f.limit = 1000;
 	f.now_ms = f.now_ms != 0 ? f.now_ms : NOW;
 	assert_int_equal(senders_open(s, &r, &e), 0);
-	assert_int_equal(
-		senders_list(r, &f, on_entry, &l, &more, inside, outside, &e),
-		0);
-	assert_false(more);
+	assert_int_equal(senders_list(r, &f, on_entry, &l, &page, &e), 0);
+	assert_false(page.more);
 	senders_close(&r);
 	return l;
 }
@@ -484,21 +480,18 @@ test_pages(void **state)
 	struct senders_reader *r = NULL;
 	struct senders_filter f = { .now_ms = NOW, .limit = 9, .scan = 20 };
 	char last[SENDER_KEY_MAX] = "";
-	char inside[SENDER_KEY_MAX];
-	char outside[SENDER_KEY_MAX];
+	struct senders_page page = { .more = true };
 	struct err e = { 0 };
-	bool more = true;
 	size_t n = 0;
 	unsigned pages = 0;
 
 	fill_many(s, MANY);
 	assert_int_equal(senders_open(s, &r, &e), 0);
 	f.outside = "@p.test";
-	while (more) {
+	while (page.more) {
 		struct listed l = { 0 };
 
-		assert_int_equal(senders_list(r, &f, on_entry, &l, &more,
-		                              inside, outside, &e),
+		assert_int_equal(senders_list(r, &f, on_entry, &l, &page, &e),
 		                 0);
 		assert_true(l.n <= 9);
 		if (l.n > 0) {
@@ -506,8 +499,8 @@ test_pages(void **state)
 			(void)snprintf(last, sizeof(last), "%.300s", l.text);
 		}
 		n += l.n;
-		f.after_inside = inside;
-		f.after_outside = outside;
+		f.after_inside = page.inside;
+		f.after_outside = page.outside;
 		pages++;
 		assert_true(pages < MANY);
 	}
@@ -520,10 +513,9 @@ test_pages(void **state)
 	{
 		struct listed l = { 0 };
 
-		assert_int_equal(senders_list(r, &f, on_entry, &l, &more,
-		                              inside, outside, &e),
+		assert_int_equal(senders_list(r, &f, on_entry, &l, &page, &e),
 		                 0);
-		assert_false(more);
+		assert_false(page.more);
 		assert_int_equal(l.n, MANY / 7 + 1);
 	}
 	senders_close(&r);
