@@ -13,7 +13,7 @@
 #include "store/store_private.h"
 
 #define SCAN_MAX  50000
-#define CACHE_KIB 4096
+#define CACHE_KIB 24576
 
 _Static_assert(SENDER_DISABLED == 1 && SENDER_AUTO == 2,
                "the numbers in the statements");
@@ -377,9 +377,13 @@ struct senders_reader {
 	sqlite3_stmt *list;
 };
 
+/* Two descents, and nothing that SQLite would gather in between. */
+#define FIND_ONE(outside)                                                            \
+	"coalesce((SELECT type FROM sender WHERE inside = ?1 AND outside = " outside \
+	" AND (expires IS NULL OR expires > ?4)), 0)"
+
 static const char find_sql[] =
-	"SELECT max(type) FROM sender WHERE inside = ?1"
-	" AND outside IN (?2, ?3) AND (expires IS NULL OR expires > ?4)";
+	"SELECT max(" FIND_ONE("?2") ", " FIND_ONE("?3") ")";
 
 static const char list_sql[] =
 	"SELECT inside, outside, type, made, used, expires FROM sender"
@@ -447,7 +451,7 @@ senders_find(struct senders_reader *r, const char *inside, const char *outside,
 	sqlite3_bind_int64(r->find, 4, now_ms);
 	rc = sqlite3_step(r->find);
 	if (rc == SQLITE_ROW) {
-		type = sqlite3_column_int(r->find, 0); /* NULL: 0 */
+		type = sqlite3_column_int(r->find, 0);
 	}
 	sqlite3_reset(r->find);
 	if (rc != SQLITE_ROW) {
