@@ -317,7 +317,7 @@ take_words(struct command *c, int argc, char **argv, const char *words[], int n,
 static int
 run_change(struct command *c, int argc, char **argv)
 {
-	const char *words[WORDS_MAX] = { NULL };
+	const char *words[WORDS_MAX] = { "", "" };
 	json_t *answer = NULL;
 	json_t *body = NULL;
 	char target[64];
@@ -421,7 +421,7 @@ print_refusals(const char *name, const json_t *answer)
 static int
 run_import(struct command *c, int argc, char **argv)
 {
-	const char *words[WORDS_MAX] = { NULL };
+	const char *words[WORDS_MAX] = { "", "" };
 	bool partial = false;
 	json_t *answer = NULL;
 	struct buf file;

@@ -113,6 +113,7 @@ swap(struct daemon *d, struct snapshot *s)
 	while (swap_pending(d)) {
 		usleep(1000);
 	}
+	reactor_set_snapshot(d->main, snapshot_ref(s)); /* for the API */
 	snapshot_unref(&d->snapshot);
 	d->snapshot = s;
 }
@@ -454,6 +455,9 @@ daemon_new(const char *file, struct conf *conf, struct doors *doors,
 	d->lanes_n = doors_lanes(conf);
 	d->lanes = mem_alloc(d->lanes_n * sizeof(*d->lanes));
 	d->main = d->snapshot == NULL ? NULL : reactor_new(d->lanes_n, e);
+	if (d->main != NULL) {
+		reactor_set_snapshot(d->main, snapshot_ref(d->snapshot));
+	}
 	if (d->main == NULL || signals_init(d, e) == -1 ||
 	    engine_init(d, e) == -1 || listen_all(d, doors, e) == -1) {
 		/* The process ends: what stands is the system's to clear, but

@@ -13,7 +13,7 @@
 #include "store/store_private.h"
 
 #define SCAN_MAX  50000
-#define CACHE_KIB 4096
+#define CACHE_KIB 24576
 
 _Static_assert(SENDER_DISABLED == 1 && SENDER_AUTO == 2,
                "the numbers in the statements");
@@ -377,9 +377,13 @@ struct senders_reader {
 	sqlite3_stmt *list;
 };
 
+/* Two descents, and nothing that SQLite would gather in between. */
+#define FIND_ONE(outside)                                                            \
+	"coalesce((SELECT type FROM sender WHERE inside = ?1 AND outside = " outside \
+	" AND (expires IS NULL OR expires > ?4)), 0)"
+
 static const char find_sql[] =
-	"SELECT max(type) FROM sender WHERE inside = ?1"
-	" AND outside IN (?2, ?3) AND (expires IS NULL OR expires > ?4)";
+	"SELECT max(" FIND_ONE("?2") ", " FIND_ONE("?3") ")";
 
 static const char list_sql[] =
 	"SELECT inside, outside, type, made, used, expires FROM sender"
@@ -447,7 +451,7 @@ senders_find(struct senders_reader *r, const char *inside, const char *outside,
 	sqlite3_bind_int64(r->find, 4, now_ms);
 	rc = sqlite3_step(r->find);
 	if (rc == SQLITE_ROW) {
-		type = sqlite3_column_int(r->find, 0); /* NULL: 0 */
+		type = sqlite3_column_int(r->find, 0);
 	}
 	sqlite3_reset(r->find);
 	if (rc != SQLITE_ROW) {
@@ -528,38 +532,41 @@ is_wanted(const struct senders_filter *f, const struct sender_entry *entry)
 int
 senders_list(struct senders_reader *r, const struct senders_filter *f,
              void (*row)(void *arg, const struct sender_entry *entry),
-             void *arg, bool *more_r, char inside_r[SENDER_KEY_MAX],
-             char outside_r[SENDER_KEY_MAX], struct err *e)
+             void *arg, struct senders_page *page_r, struct err *e)
 {
 	uint32_t scan = f->scan != 0 ? f->scan : SCAN_MAX;
+	struct senders_page page = { 0 };
 	struct sender_entry entry;
 	uint32_t rows = 0;
 	uint32_t n = 0;
 	int rc;
 
-	*more_r = false;
 	bind_begin(r->list, f);
 	while ((rc = sqlite3_step(r->list)) == SQLITE_ROW) {
-		if (!read_entry(r->list, &entry)) {
-			continue;
-		}
+		bool wanted =
+			read_entry(r->list, &entry) && is_wanted(f, &entry);
+
 		if (is_single(f) && strcmp(entry.inside, f->inside) != 0) {
 			rc = SQLITE_DONE;
 			break;
 		}
-		if (n == scan || (rows == f->limit && is_wanted(f, &entry))) {
-			*more_r = true;
+		if (n == scan || (rows == f->limit && wanted)) {
+			page.more = true;
 			rc = SQLITE_DONE;
 			break;
 		}
 		n++;
-		if (is_wanted(f, &entry)) {
+		if (wanted) {
 			row(arg, &entry);
 			rows++;
 		}
-		copy_key(inside_r, entry.inside);
-		copy_key(outside_r, entry.outside);
+		copy_key(page.inside, entry.inside);
+		copy_key(page.outside, entry.outside);
 	}
 	sqlite3_reset(r->list);
-	return rc == SQLITE_DONE ? 0 : index_fail(r->db, "list senders", e);
+	if (rc != SQLITE_DONE) {
+		return index_fail(r->db, "list senders", e);
+	}
+	*page_r = page;
+	return 0;
 }

@@ -117,8 +117,8 @@ void senders_close(struct senders_reader **r);
 /* The strongest entry for the pair: of the outside's address, or of its
  * domain. Costs a few microseconds; sees the last commit. */
 int senders_find(struct senders_reader *r, const char *inside,
-                 const char *outside, int64_t now_ms,
-                 enum sender_type *type_r, struct err *e);
+                 const char *outside, int64_t now_ms, enum sender_type *type_r,
+                 struct err *e);
 
 struct senders_filter {
 	const char *inside; /* a key, or "@domain" for all of it; NULL: any */
@@ -131,15 +131,20 @@ struct senders_filter {
 	uint32_t scan;  /* entries looked at; 0: 50,000 */
 };
 
+struct senders_page {
+	bool more; /* entries may follow */
+	/* of the last entry looked at: where the next page goes on */
+	char inside[SENDER_KEY_MAX];
+	char outside[SENDER_KEY_MAX];
+};
+
 /*
  * Calls row() in order of (inside, outside); strings are valid in the call.
- * A page is one short read: it ends after limit rows or scan entries. When
- * more may follow, *more_r is set and the keys of the last entry looked at
- * are where the next page goes on.
+ * A page is one short read: it ends after limit rows or scan entries. The
+ * filter's cursor may be in *page_r, which changes at the end.
  */
 int senders_list(struct senders_reader *r, const struct senders_filter *f,
                  void (*row)(void *arg, const struct sender_entry *entry),
-                 void *arg, bool *more_r, char inside_r[SENDER_KEY_MAX],
-                 char outside_r[SENDER_KEY_MAX], struct err *e);
+                 void *arg, struct senders_page *page_r, struct err *e);
 
 #endif

@@ -67,8 +67,7 @@ enum store_kind {
 	STORE_OUTCOME,
 	/* Hands out recipients that are due, as active, and what is owed. */
 	STORE_PAGE,
-	/* A row of a table beside the queue; made by the part of the store
-	 * that owns the table. */
+	/* Rows beside the queue, made by who owns their table. */
 	STORE_NOTE,
 };
 
@@ -98,7 +97,6 @@ struct store_op {
 	 * submission; short: post to a mailbox. The op is the caller's. */
 	void (*done)(struct store_op *op);
 	void *owner; /* the caller's */
-
 	/* STORE_ACCEPT: the caller keeps its reference until done.
 	 * STORE_OUTCOME: a report (DSN) that becomes durable in the same
 	 * transaction as the fates, or NULL. */
@@ -110,8 +108,7 @@ struct store_op {
 	size_t fates_n;
 	bool whole; /* the fates cover every recipient the message has left */
 	int64_t owed_due_ms; /* wall: until when owed and postponed may wait */
-	/* Whom its sender wrote to (store/senders.h), or NULL. */
-	const struct sender_lesson *lesson;
+	const struct sender_lesson *lesson; /* store/senders.h; or NULL */
 	/* What a page handed out as owed (its index and action count): told by
 	 * env or not to be told, and forgotten with recipients whose state is
 	 * final; or postponed until owed_due_ms. fates_n may be 0 then. */

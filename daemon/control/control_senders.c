@@ -268,18 +268,15 @@ list_work(struct control_job *job)
 {
 	struct senders_work *w = job->senders;
 	struct senders_reader *r = NULL;
-	char inside[SENDER_KEY_MAX];
-	char outside[SENDER_KEY_MAX];
+	struct senders_page page = { 0 };
 	json_t *rows = json_array();
-	bool more = false;
 	struct err e;
 	int rc;
 
 	w->filter.now_ms = clock_wall_ms();
 	rc = senders_open(queue_store(job->control->o.queue), &r, &e);
 	if (rc == 0) {
-		rc = senders_list(r, &w->filter, on_row, rows, &more, inside,
-		                  outside, &e);
+		rc = senders_list(r, &w->filter, on_row, rows, &page, &e);
 		senders_close(&r);
 	}
 	if (rc == -1) {
@@ -290,7 +287,8 @@ list_work(struct control_job *job)
 	}
 	job->code = 200;
 	job->body = json_pack("{s:o, s:o}", "rows", rows, "next",
-	                      more ? cursor_of(inside, outside) : json_null());
+	                      page.more ? cursor_of(page.inside, page.outside)
+	                                : json_null());
 }
 
 static int
