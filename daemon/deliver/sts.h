@@ -41,8 +41,8 @@ struct sts_answer {
 	 * "sts-webpki-invalid"; "" when it did not. A policy may be there
 	 * nevertheless: the cached one. */
 	char why[32];
-	char text[256]; /* the same for people; "" when why is */
-	uint32_t ttl_s; /* how long the answer holds */
+	char text[ERR_TEXT_MAX]; /* for people; "" when why is */
+	uint32_t ttl_s;          /* how long the answer holds */
 };
 
 /* answer is valid in the call, the query is gone. Never called before sts_find
