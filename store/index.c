@@ -189,6 +189,9 @@ static const char *const statements[ST_COUNT] = {
 	[ST_TLS_REPORT_SET] = "INSERT OR REPLACE INTO tls_report"
 			      " VALUES(?1,?2,?3)",
 	[ST_TLS_REPORT_EXPIRE] = "DELETE FROM tls_report WHERE day < ?1",
+	[ST_STS_PUT] = "INSERT OR REPLACE INTO mta_sts VALUES(?1,?2,?3,?4,?5)",
+	[ST_STS_DELETE] = "DELETE FROM mta_sts WHERE domain = ?1",
+	[ST_STS_EXPIRE] = "DELETE FROM mta_sts WHERE expires <= ?1",
 };
 
 _Static_assert(RECIPIENT_DELIVERED == 3, "the number in ST_OWED_LAST");
