@@ -75,58 +75,87 @@ same_record(const struct tlsa *a, const struct tlsa *b)
 	       memcmp(a->data, b->data, a->len) == 0;
 }
 
-static bool
-has_record(const struct tlsa_set *s, const struct tlsa *r)
+/* Digests before what is given in full, so that a limit takes the unusual;
+ * otherwise any order will do, as long as it is one. */
+static int
+compare(const void *a, const void *b)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		if (same_record(&s->records[i], r)) {
-			return true;
+	const struct tlsa_rdata *x = a;
+	const struct tlsa_rdata *y = b;
+	bool x_full = x->data[2] == 0;
+	bool y_full = y->data[2] == 0;
+
+	if (x_full != y_full) {
+		return x_full ? 1 : -1;
+	}
+	if (x->len != y->len) {
+		return x->len < y->len ? -1 : 1;
+	}
+	return memcmp(x->data, y->data, x->len);
+}
+
+/* The best TLSA_MAX of the usable, each once, to the front of kept. */
+static size_t
+choose(const struct tlsa_rdata *list, size_t n, struct tlsa_rdata *kept)
+{
+	size_t usable = 0;
+	size_t chosen = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (tlsa_usable(list[i].data, list[i].len)) {
+			kept[usable++] = list[i];
 		}
 	}
-	return false;
+	qsort(kept, usable, sizeof(*kept), compare);
+	for (size_t i = 0; i < usable && chosen < TLSA_MAX; i++) {
+		if (chosen == 0 || compare(&kept[i], &kept[chosen - 1]) != 0) {
+			kept[chosen++] = kept[i];
+		}
+	}
+	return chosen;
+}
+
+static struct tlsa_set *
+copy_set(const struct tlsa_rdata *list, size_t n)
+{
+	size_t octets = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		octets += list[i].len - HEAD_LEN;
+	}
+	struct tlsa_set *s =
+		mem_alloc(sizeof(*s) + n * sizeof(s->records[0]) + octets);
+	uint8_t *space = (uint8_t *)(s->records + n);
+	s->refs = 1;
+	s->n = n;
+	for (size_t i = 0; i < n; i++) {
+		struct tlsa *r = &s->records[i];
+
+		r->usage = list[i].data[0];
+		r->selector = list[i].data[1];
+		r->matching = list[i].data[2];
+		r->len = list[i].len - HEAD_LEN;
+		r->data = space;
+		memcpy(space, list[i].data + HEAD_LEN, r->len);
+		space += r->len;
+	}
+	return s;
 }
 
 struct tlsa_set *
 tlsa_set_new(const struct tlsa_rdata *list, size_t n)
 {
-	size_t usable = 0;
-	size_t octets = 0;
+	struct tlsa_set *s = NULL;
 
-	for (size_t i = 0; i < n && usable < TLSA_MAX; i++) {
-		if (tlsa_usable(list[i].data, list[i].len)) {
-			usable++;
-			octets += list[i].len - HEAD_LEN;
-		}
-	}
-	if (usable == 0) {
+	if (n == 0) {
 		return NULL;
 	}
-	struct tlsa_set *s =
-		mem_alloc(sizeof(*s) + usable * sizeof(s->records[0]) + octets);
-	uint8_t *space = (uint8_t *)(s->records + usable);
-	s->refs = 1;
-	for (size_t i = 0, taken = 0; i < n && taken < usable; i++) {
-		const uint8_t *data = list[i].data;
-
-		if (!tlsa_usable(data, list[i].len)) {
-			continue;
-		}
-		taken++;
-		struct tlsa r = {
-			.usage = data[0],
-			.selector = data[1],
-			.matching = data[2],
-			.data = data + HEAD_LEN,
-			.len = list[i].len - HEAD_LEN,
-		};
-		if (has_record(s, &r)) {
-			continue;
-		}
-		memcpy(space, r.data, r.len);
-		r.data = space;
-		space += r.len;
-		s->records[s->n++] = r;
+	struct tlsa_rdata *kept = mem_reallocarray(NULL, n, sizeof(*kept));
+	size_t chosen = choose(list, n, kept);
+	if (chosen > 0) {
+		s = copy_set(kept, chosen);
 	}
+	free(kept);
 	return s;
 }
 
@@ -156,10 +185,13 @@ tlsa_set_equal(const struct tlsa_set *a, const struct tlsa_set *b)
 	if (a == NULL || b == NULL) {
 		return a == b;
 	}
+	if (a->n != b->n) {
+		return false;
+	}
 	for (size_t i = 0; i < a->n; i++) {
-		if (!has_record(b, &a->records[i])) {
+		if (!same_record(&a->records[i], &b->records[i])) {
 			return false;
 		}
 	}
-	return a->n == b->n; /* neither has duplicates */
+	return true;
 }

@@ -29,7 +29,8 @@ struct tlsa_set {
 	struct tlsa records[];
 };
 
-/* Can SMTP use a record with this rdata? */
+/* Can SMTP use a record with this rdata? Of a certificate or key in full, only
+ * the outermost DER is looked at. */
 bool tlsa_usable(const uint8_t *rdata, size_t len);
 
 struct tlsa_rdata {
@@ -37,12 +38,13 @@ struct tlsa_rdata {
 	size_t len;
 };
 
-/* The usable ones, copied, without duplicates; NULL: there is none. */
+/* The usable ones, copied, without duplicates; NULL: there is none. The result
+ * does not depend on the order of the list, which a name server changes. */
 struct tlsa_set *tlsa_set_new(const struct tlsa_rdata *list, size_t n);
 struct tlsa_set *tlsa_set_ref(struct tlsa_set *s); /* NULL is fine */
 void tlsa_set_unref(struct tlsa_set **s);          /* NULL is fine */
 
-/* The same records, in whatever order? NULL is equal to NULL alone. */
+/* The same records? NULL is equal to NULL alone. */
 bool tlsa_set_equal(const struct tlsa_set *a, const struct tlsa_set *b);
 
 #endif

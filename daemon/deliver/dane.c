@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
 #include "base/mem.h"
 
 struct ask {
@@ -60,19 +64,62 @@ ask(struct ask *a, const char *base)
 	a->query = l->source->query(l->source->ctx, name, DNS_TLSA, on_tlsa, a);
 }
 
+/* What is given in full must be what it says, or the TLS library refuses it
+ * when the session is under way. */
+static bool
+is_whole(const struct dns_record *r)
+{
+	const unsigned char *at = r->data + 3;
+	const unsigned char *end = r->data + r->data_len;
+
+	if (r->data_len <= 3 || r->data[2] != 0 ||
+	    !tlsa_usable(r->data, r->data_len)) {
+		return true; /* policy/tlsa.h judges */
+	}
+	bool good;
+	if (r->data[1] == 0) {
+		X509 *x = d2i_X509(NULL, &at, end - at);
+
+		good = x != NULL && X509_get0_pubkey(x) != NULL;
+		X509_free(x);
+	} else {
+		EVP_PKEY *key = d2i_PUBKEY(NULL, &at, end - at);
+
+		good = key != NULL;
+		EVP_PKEY_free(key);
+	}
+	ERR_clear_error();
+	return good && at == end;
+}
+
 static void
 take_records(struct dane_host *h, const struct dns_answer *answer)
 {
 	struct tlsa_rdata *list =
 		mem_reallocarray(NULL, answer->records_n, sizeof(*list));
+	size_t n = 0;
 
 	for (size_t i = 0; i < answer->records_n; i++) {
-		list[i].data = answer->records[i].data;
-		list[i].len = answer->records[i].data_len;
+		const struct dns_record *r = &answer->records[i];
+
+		if (is_whole(r)) {
+			list[n].data = r->data;
+			list[n++].len = r->data_len;
+		}
 	}
-	h->set = tlsa_set_new(list, answer->records_n);
-	h->state = h->set != NULL ? TLS_DANE_USABLE : TLS_DANE_UNUSABLE;
+	h->set = tlsa_set_new(list, n);
 	free(list);
+	if (h->set != NULL) {
+		h->state = TLS_DANE_USABLE;
+	} else if (answer->records_n < DNS_RECORDS_MAX) {
+		h->state = TLS_DANE_UNUSABLE;
+	} else {
+		/* Whoever carries the answer chooses its order, and so what is
+		 * cut: that must not make a host's mail less secure. */
+		h->state = TLS_DANE_FAILED;
+		(void)snprintf(h->why, sizeof(h->why),
+		               "%.120s: too many, none usable", answer->text);
+	}
 }
 
 /* The answer of one name; false: the next name is to be asked. */
@@ -109,7 +156,8 @@ on_tlsa(void *arg, const struct dns_answer *answer)
 	struct dane_host *h = &l->hosts[a - l->asks];
 
 	a->query = NULL;
-	if (answer->ttl < h->ttl) {
+	if (answer->status != DNS_NODATA && answer->status != DNS_NXDOMAIN &&
+	    answer->ttl < h->ttl) {
 		h->ttl = answer->ttl;
 	}
 	if (!take_answer(a, h, answer)) {

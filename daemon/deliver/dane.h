@@ -18,7 +18,8 @@
  *   no record, validated or not                    NONE
  *   records, not validated                         NONE
  *   records, validated, one can be used            USABLE
- *   records, validated, none can be used           UNUSABLE
+ *   records, validated, none can be used           UNUSABLE; FAILED if there
+ *                                                  were too many to see all
  *   bogus, SERVFAIL, no answer                     FAILED
  *
  * A host that is an alias is asked for by its canonical name first, then by
@@ -33,7 +34,8 @@ struct dane_host {
 	struct tlsa_set *set; /* USABLE: a reference of the receiver's own */
 	char base[ADDRESS_DOMAIN_MAX + 1]; /* TLSA base domain; "" for NONE */
 	char why[160];                     /* FAILED: the resolver's words */
-	uint32_t ttl; /* seconds; UINT32_MAX: nothing was asked */
+	uint32_t ttl; /* seconds, of records; 0 for FAILED; UINT32_MAX: there
+	                 are none */
 };
 
 /* hosts has n entries as the targets, valid in the call; what it takes of a

@@ -319,7 +319,9 @@ rdata_check(const struct packet *p, const struct rr *rr)
 		}
 		return 0;
 	case DNS_TLSA:
-		return rr->rdata_len > 3 ? rr->rdata_len : -1;
+		/* Of any length: one that nobody can use still says that TLS
+		 * is meant (RFC 7672 section 2.2). */
+		return rr->rdata_len;
 	case DNS_TXT:
 		while (at < rr->rdata_len) {
 			text += data[at];

@@ -43,7 +43,8 @@ struct dns_record {
 	char name[ADDRESS_DOMAIN_MAX +
 	          1];            /* MX target, normalised; "" is "." */
 	struct net_addr address; /* A, AAAA */
-	const uint8_t *data;     /* TXT: strings joined; TLSA: rdata */
+	const uint8_t
+		*data; /* TXT: strings joined; TLSA: rdata, of any length */
 	size_t data_len;
 };
 
