@@ -433,6 +433,10 @@ bad_lists_about_tls(void **state)
 		         "fingerprints = \"00::" OCTETS31 "\";"),
 		  6, "is no SHA-256" },
 		{ POLICY("secure_delivery",
+		         "fingerprints = \"00:01-23:45:67:89:ab:cd" OCTETS8
+		                 OCTETS8 OCTETS8 "\";"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery",
 		         "fingerprints = \"0001:23:45:67:89:ab:cd:ef" OCTETS8
 		                 OCTETS8 OCTETS8 "\";"),
 		  6, "is no SHA-256" },

@@ -192,6 +192,14 @@ test_tie_of_three(void **state)
 	assert_true(common_conf_has(true, 7, "of line 5; where"));
 	assert_false(common_conf_has(true, 8, TIE));
 	conf_unref(&c);
+	c = common_conf_loads(
+		BASE "policies = { auto_allow = (\n"
+		     "{ source_ips = \"10.0.0.0/24\"; },\n"
+		     "{ source_ips = \"10.0.0.0/24\"; override = true; },\n"
+		     "{ } ); };\n");
+	assert_true(common_conf_has(true, 5, "can never win"));
+	assert_false(common_conf_has(true, 0, TIE));
+	conf_unref(&c);
 }
 
 /* Lists that take too long to compare are let be; what they share is last. */
