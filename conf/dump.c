@@ -538,8 +538,9 @@ is_idle(const struct conf_policy *p, const char *name)
 	}
 	if (p->type == CONF_POLICY_SECURE_RECEIPT) {
 		if (mode) {
-			return !enforced ||
-			       strcmp(p->client_certificate, "required") != 0;
+			return enforced ? strcmp(p->client_certificate,
+			                         "required") != 0
+			                : strcmp(p->option, "no_tls") == 0;
 		}
 		return !enforced && (strcmp(name, "ssl_mode") == 0 ||
 		                     strcmp(name, "tls_version") == 0 ||

@@ -7,8 +7,9 @@
 #include "conf/load_private.h"
 
 /*
- * The groups gateway, resolver and delivery: what the schema cannot place by
- * itself. Names in here are judged by their grammar, never looked up.
+ * The groups gateway, resolver, delivery and tls_reports: what the schema
+ * cannot place by itself. Names in here are judged by their grammar, never
+ * looked up.
  */
 
 #define LISTEN_MAX 100
@@ -431,4 +432,40 @@ load_delivery(struct loader *l, const config_setting_t *root)
 		          "delivery.retry: the first delay is not below "
 		          "delivery.expire: there will be no second attempt");
 	}
+}
+
+/* Reports are sent from this address, also to servers without SMTPUTF8 (RFC
+ * 6531): its local part is ASCII. */
+void
+load_tls_reports(struct loader *l, const config_setting_t *root)
+{
+	struct conf_tls_reports *r = &l->c->tls_reports;
+	const config_setting_t *group = load_member(root, "tls_reports");
+	struct address a;
+	struct err e = { 0 };
+
+	load_fields(l, group, group == NULL ? root : group, "tls_reports",
+	            l->c);
+	if (r->contact == NULL) {
+		return;
+	}
+	if (address_parse(r->contact, strlen(r->contact), ADDRESS_UTF8, &a,
+	                  &e) == 0) {
+		for (size_t i = 0; i < a.local_len; i++) {
+			if ((unsigned char)a.text[i] >= 0x80) {
+				(void)err_set(&e, ERR_INVALID,
+				              "has letters before the @ that "
+				              "are not ASCII");
+			}
+		}
+	}
+	if (e.code != ERR_NONE) {
+		load_error(l, load_member(group, "contact"),
+		           "tls_reports.contact: %s: %s; write an address "
+		           "such as \"postmaster@example.com\"",
+		           load_quote(l, r->contact), e.text);
+		return;
+	}
+	r->contact = arena_printf(l->c->arena, "%.*s@%s", (int)a.local_len,
+	                          a.text, a.domain);
 }

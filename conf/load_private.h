@@ -92,6 +92,7 @@ int load_check_record(const char *text, struct err *e);
 void load_gateway(struct loader *l, const config_setting_t *root);
 void load_resolver(struct loader *l, const config_setting_t *root);
 void load_delivery(struct loader *l, const config_setting_t *root);
+void load_tls_reports(struct loader *l, const config_setting_t *root);
 void load_sources(struct loader *l, const config_setting_t *root);
 void load_routes(struct loader *l, const config_setting_t *root);
 void load_domains(struct loader *l, const config_setting_t *root);
@@ -106,8 +107,8 @@ void load_secure_delivery(struct loader *l, const config_setting_t *item,
 void load_secure_receipt(struct loader *l, const config_setting_t *item,
                          const struct conf_policy *p);
 
-/* shadow.c: warns of policies that can never win; items[i] is where policy i
- * stands. */
+/* shadow.c: warns of policies that can never win, and of those that only their
+ * order in the file decides between; items[i] is where policy i stands. */
 void load_check_shadows(struct loader *l, const config_setting_t *const *items);
 
 /* secret.c: files that the configuration names. Each adds findings at s. */
@@ -116,6 +117,10 @@ void load_check_pair(struct loader *l, const config_setting_t *s);
 void load_check_identity(struct loader *l, const config_setting_t *certificate,
                          const config_setting_t *key,
                          const char *certificate_path, const char *key_path);
+/* It holds a certificate; for load_check_ca the default file may be missing,
+ * which is a warning. */
+void load_check_ca_file(struct loader *l, const config_setting_t *s,
+                        const char *path);
 void load_check_ca(struct loader *l, const config_setting_t *s,
                    const char *name, const char *path);
 void load_check_dkim_key(struct loader *l, const config_setting_t *s,

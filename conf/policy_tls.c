@@ -11,7 +11,8 @@
  * that nobody would look at is an error where it promises security.
  */
 
-#define FINGERPRINT_LEN 64
+#define FINGERPRINT_LEN  64
+#define FINGERPRINTS_MAX 100 /* all stand in what is stored of a recipient */
 
 static bool
 is_word(const char *text, const char *word)
@@ -48,28 +49,31 @@ load_honour(struct loader *l, const config_setting_t *item,
 
 /* ---- fingerprints --------------------------------------------------- */
 
-/* Digits in either case, with colons between octets or without, "sha256:"
- * before them or not. NULL: anything else. */
+/* Octets in digits of either case, with a colon between each two or with none
+ * at all, "sha256:" before them or not. NULL: anything else. */
 static const char *
 fingerprint(struct loader *l, const char *text)
 {
 	char *out = arena_alloc(l->c->arena, FINGERPRINT_LEN + 1);
-	size_t n = 0;
+	bool colons = false;
 
 	if (strncmp(text, "sha256:", 7) == 0) {
 		text += 7;
 	}
-	for (; *text != '\0'; text++) {
-		if (*text == ':' && n > 0 && n % 2 == 0) {
-			continue;
+	for (size_t n = 0; n < FINGERPRINT_LEN; n++) {
+		if (n == 2) {
+			colons = *text == ':';
 		}
-		if (hex_value(*text) < 0 || n == FINGERPRINT_LEN) {
+		if (n > 0 && n % 2 == 0 && colons && *text++ != ':') {
 			return NULL;
 		}
-		out[n++] = "0123456789abcdef"[hex_value(*text)];
+		if (hex_value(*text) < 0) {
+			return NULL;
+		}
+		out[n] = "0123456789abcdef"[hex_value(*text++)];
 	}
-	out[n] = '\0';
-	return n == FINGERPRINT_LEN ? out : NULL;
+	out[FINGERPRINT_LEN] = '\0';
+	return *text == '\0' ? out : NULL;
 }
 
 static void
@@ -80,6 +84,11 @@ load_fingerprints(struct loader *l, const config_setting_t *item,
 	size_t n = load_list_n(list);
 
 	if (n == 0) {
+		return;
+	}
+	if (n > FINGERPRINTS_MAX) {
+		load_error(l, list, "fingerprints: more than %d entries",
+		           FINGERPRINTS_MAX);
 		return;
 	}
 	p->fingerprints =
@@ -161,8 +170,7 @@ load_secure_delivery(struct loader *l, const config_setting_t *item,
 	load_fingerprints(l, item, p);
 	check_sense(l, item, p);
 	if (p->ca_file != NULL) {
-		load_check_ca(l, load_member(item, "ca_file"), "ca_file",
-		              p->ca_file);
+		load_check_ca_file(l, load_member(item, "ca_file"), p->ca_file);
 	}
 	if (certificate != NULL && key == NULL) {
 		load_error(l, certificate, "certificate is given without key");

@@ -274,7 +274,7 @@ static const struct schema_setting settings[] = {
 	        "whether the case of letters before the @ counts"),
 	NUMBER("managed_senders.per_message", "100", 0, 100000,
 	        AT(conf, managed_senders.per_message),
-	        "automatic entries that one message makes at most"),
+	        "new automatic entries of one message; 0: no bound"),
 	RATE("managed_senders.per_sender", "1000/1d",
 	        AT(conf, managed_senders.per_sender),
 	        "new automatic entries of one sender"),

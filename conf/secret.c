@@ -237,11 +237,18 @@ load_check_pair(struct loader *l, const config_setting_t *s)
 }
 
 void
+load_check_ca_file(struct loader *l, const config_setting_t *s,
+                   const char *path)
+{
+	X509 *cert = read_certificate(l, s, path);
+
+	X509_free(cert);
+}
+
+void
 load_check_ca(struct loader *l, const config_setting_t *s, const char *name,
               const char *path)
 {
-	X509 *cert = NULL;
-
 	if (strcmp(path, l->ca_default) == 0 && access(path, F_OK) != 0) {
 		load_warn(l, s,
 		          "%s: %s does not exist: no peer's certificate can be "
@@ -249,8 +256,7 @@ load_check_ca(struct loader *l, const config_setting_t *s, const char *name,
 		          name, path);
 		return;
 	}
-	cert = read_certificate(l, s, path);
-	X509_free(cert);
+	load_check_ca_file(l, s, path);
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include "base/address.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "conf/index.h"
 #include "conf/load_private.h"
@@ -10,11 +11,14 @@
 
 /*
  * Policies that can never win, because another one of their type holds
- * wherever they do and goes before them. Only what is certain is said: what
- * groups share, or two policies together cover, is not looked at.
+ * wherever they do and goes before them; and ties: two of the same scopes that
+ * hold for some mail together, so that only their order in the file decides.
+ * Only what is certain is said: what groups share, or two policies together
+ * cover, is not looked at.
  */
 
-#define OVERRIDES_MAX 100 /* of a type that are compared with everybody */
+#define OVERRIDES_MAX 100      /* of a type that are compared with everybody */
+#define TIES_LOOKS    10000000 /* comparisons of networks for ties, at most */
 
 struct look {
 	struct loader *l;
@@ -22,6 +26,9 @@ struct look {
 	size_t *next;                         /* of the same scopes; 0: none */
 	size_t overrides[OVERRIDES_MAX];
 	size_t overrides_n;
+	size_t looks; /* that are left for ties */
+	bool *beaten; /* by policy: it can never win */
+	int64_t now_ms;
 };
 
 static bool
@@ -131,7 +138,7 @@ is_beaten_by_equal(const struct look *k, size_t first, size_t p)
 	return false;
 }
 
-static void
+static bool
 compare_with_overrides(const struct look *k, size_t p)
 {
 	const struct conf *c = k->l->c;
@@ -145,8 +152,81 @@ compare_with_overrides(const struct look *k, size_t p)
 		    wider(c, &other->from, &mine->from) &&
 		    wider(c, &other->to, &mine->to)) {
 			say(k, p, q, "has override");
-			return;
+			return true;
 		}
+	}
+	return false;
+}
+
+static bool
+networks_meet(const struct net_prefix *a, const struct net_prefix *b)
+{
+	return net_prefix_contains(a->bits <= b->bits ? a : b,
+	                           a->bits <= b->bits ? &b->addr : &a->addr,
+	                           false);
+}
+
+/* Does some client belong to both? false when that would take too long. */
+static bool
+share_client(struct look *k, const struct conf_policy *a,
+             const struct conf_policy *b)
+{
+	if (a->source_ips_n == 0 || b->source_ips_n == 0) {
+		return true;
+	}
+	for (size_t i = 0; i < a->source_ips_n; i++) {
+		for (size_t j = 0; j < b->source_ips_n; j++) {
+			if (k->looks == 0) {
+				return false;
+			}
+			k->looks--;
+			if (networks_meet(&a->source_ips[i],
+			                  &b->source_ips[j])) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* Is there a time, now or later, at which both count? */
+static bool
+share_time(const struct look *k, const struct conf_policy *a,
+           const struct conf_policy *b)
+{
+	int64_t from = a->valid_from_ms > b->valid_from_ms ? a->valid_from_ms
+	                                                   : b->valid_from_ms;
+	int64_t to = a->valid_to_ms < b->valid_to_ms ? a->valid_to_ms
+	                                             : b->valid_to_ms;
+
+	return from < to && to > k->now_ms;
+}
+
+/* The first one of the file that ties with p and stands before it, which is
+ * the one that wins. based_on keeps no two apart: most mail has one address in
+ * envelope and From field. */
+static void
+look_for_tie(struct look *k, size_t first, size_t p)
+{
+	const struct conf_policy *all = k->l->c->policies;
+	size_t found = p;
+
+	for (size_t at = first; at != 0 && k->looks > 0; at = k->next[at - 1]) {
+		size_t q = at - 1;
+		k->looks--;
+		if (q < p && all[q].enabled && !k->beaten[q] &&
+		    all[q].override == all[p].override &&
+		    share_time(k, &all[q], &all[p]) &&
+		    share_client(k, &all[q], &all[p])) {
+			found = q;
+		}
+	}
+	if (found != p) {
+		load_warn(k->l, k->items[p],
+		          "policies.%s: this policy has the from and to of the "
+		          "one of line %u; where both hold, that one wins, "
+		          "because it stands first in the file",
+		          conf_policy_names[all[p].type], all[found].line);
 	}
 }
 
@@ -164,11 +244,15 @@ load_check_shadows(struct loader *l, const config_setting_t *const *items)
 {
 	struct conf *c = l->c;
 	struct index_map firsts = { 0 };
-	struct look k = { .l = l, .items = items };
+	struct look k = { .l = l,
+		          .items = items,
+		          .looks = TIES_LOOKS,
+		          .now_ms = clock_wall_ms() };
 	size_t **first =
 		arena_alloc(c->arena, c->policies_n * sizeof(*first) + 1);
 
 	k.next = arena_alloc(c->arena, c->policies_n * sizeof(*k.next) + 1);
+	k.beaten = arena_alloc(c->arena, c->policies_n * sizeof(*k.beaten) + 1);
 	for (size_t i = 0; i < c->policies_n; i++) {
 		const char *key = key_of(l, &c->policies[i]);
 		size_t *head = mem_unconst(index_map_find(&firsts, key));
@@ -185,9 +269,13 @@ load_check_shadows(struct loader *l, const config_setting_t *const *items)
 		}
 	}
 	for (size_t i = 0; i < c->policies_n; i++) {
-		if (c->policies[i].enabled &&
-		    !is_beaten_by_equal(&k, *first[i], i)) {
-			compare_with_overrides(&k, i);
+		if (!c->policies[i].enabled) {
+			continue;
+		}
+		k.beaten[i] = is_beaten_by_equal(&k, *first[i], i) ||
+		              compare_with_overrides(&k, i);
+		if (!k.beaten[i]) {
+			look_for_tie(&k, *first[i], i);
 		}
 	}
 }

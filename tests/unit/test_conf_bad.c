@@ -245,6 +245,41 @@ bad_values(void **state)
 }
 
 static void
+bad_senders_and_reports(void **state)
+{
+	static const struct bad cases[] = {
+		{ BASE "managed_senders = { expire = \"0s\"; };", 4,
+		  "managed_senders.expire: \"0s\" is out of range" },
+		{ BASE "managed_senders = { expire = \"3651d\"; };", 4,
+		  "out of range" },
+		{ BASE "managed_senders = { local_part = \"lower\"; };", 4,
+		  "is not one of \"fold\", \"exact\"" },
+		{ BASE "managed_senders = { per_message = 100001; };", 4,
+		  "out of range (0 to 100000)" },
+		{ BASE "managed_senders = { per_message = -1; };", 4,
+		  "out of range (0 to 100000)" },
+		{ BASE "managed_senders = { per_sender = \"1000/2d\"; };", 4,
+		  "managed_senders.per_sender: \"1000/2d\" is no rate" },
+		{ BASE "managed_senders = { per_sender = \"0/1d\"; };", 4,
+		  "is no rate" },
+		{ BASE "mta_sts = { port = 0; };", 4, "out of range" },
+		{ BASE "mta_sts = { timeout = \"601s\"; };", 4,
+		  "out of range (1 to 600 seconds)" },
+		{ BASE "tls_reports = {\n contact = \"postmaster\"; };", 5,
+		  "tls_reports.contact: \"postmaster\": " },
+		{ BASE "tls_reports = { contact = \"a b@c.example\"; };", 4,
+		  "write an address such as" },
+		{ BASE "tls_reports = { contact = \"b\xc3\xbc@c.example\"; "
+		       "};",
+		  4, "write an address such as" },
+		{ BASE "tls_reports = { contact = \"\"; };", 4, "is empty" },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
 bad_lists(void **state)
 {
 	static const struct bad cases[] = {
@@ -321,71 +356,10 @@ bad_lists(void **state)
 	     "policies = {\n" type " = ( { " fields " } ); };\n" /* line 6 */
 
 #define HEX63 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
-
-static void
-bad_tls_policies(void **state)
-{
-	static const struct bad cases[] = {
-		{ POLICY("secure_delivery", "honour = \"dnssec\";"), 6,
-		  "write \"dane\", \"mta_sts\", both or none" },
-		{ POLICY("secure_delivery", "fingerprints = \"00:11\";"), 6,
-		  "openssl x509 -noout -fingerprint -sha256" },
-		{ POLICY("secure_delivery",
-		         "fingerprints = ( \"sha256:" HEX63 "\" );"),
-		  6, "is no SHA-256" },
-		{ POLICY("secure_delivery",
-		         "fingerprints = ( \"" HEX63 "00\" );"),
-		  6, "is no SHA-256" },
-		{ POLICY("secure_delivery",
-		         "fingerprints = ( \"" HEX63 "g\" );"),
-		  6, "is no SHA-256" },
-		{ POLICY("secure_delivery", "ca_file = \"missing.pem\";"), 6,
-		  "missing.pem: No such file" },
-		{ POLICY("secure_delivery", "ca_file = \"gw.key\";"), 6,
-		  "holds no PEM certificate" },
-		{ POLICY("secure_delivery", "certificate = \"gw.pem\";"), 6,
-		  "certificate is given without key" },
-		{ POLICY("secure_delivery", "key = \"gw.key\";"), 6,
-		  "key is given without certificate" },
-		{ POLICY("secure_delivery",
-		         "certificate = \"gw.pem\"; key = \"dkim.key\";"),
-		  6, "does not belong to certificate" },
-		{ POLICY("secure_delivery",
-		         "certificate = \"gw.pem\"; key = \"open.key\";"),
-		  6, "open to others" },
-		{ POLICY("secure_delivery",
-		         "encryption_mode = \"relaxed\"; ca_file = "
-		         "\"gw.pem\";"),
-		  6, "ca_file has no effect with encryption_mode" },
-		{ POLICY("secure_delivery",
-		         "encryption_mode = \"relaxed\"; fingerprints = \"" HEX63
-		         "0\";"),
-		  6, "fingerprints has no effect" },
-		{ POLICY("secure_delivery",
-		         "option = \"enforced_tls\"; untrusted = \"clear\";"),
-		  6, "untrusted has no effect with option" },
-		{ POLICY("secure_delivery",
-		         "option = \"no_tls\"; ssl_mode = \"strong\";"),
-		  6, "ssl_mode has no effect with option" },
-		{ POLICY("secure_delivery", "ca_file = \"gw.pem\"; "
-		                            "fingerprints = \"" HEX63 "0\";"),
-		  6, "exclude each other" },
-		{ POLICY("secure_receipt", "option = \"enforced_tls\";"), 6,
-		  "needs gateway.certificate" },
-		{ POLICY("secure_receipt", "tls_version = \"1.3\";"), 6,
-		  "tls_version has no effect" },
-		{ POLICY("secure_receipt", "tls_version = \"1.1\";"), 6,
-		  "is not one of \"1.2\", \"1.3\"" },
-		{ POLICY("secure_receipt",
-		         "client_certificate = \"required\";"),
-		  6, "client_certificate has no effect" },
-		{ POLICY("secure_receipt", "untrusted = \"defer\";"), 6,
-		  "unknown setting \"untrusted\"" },
-	};
-
-	(void)state;
-	CHECK(cases);
-}
+#define HEX62 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd"
+/* Behind a first one. */
+#define OCTETS8  ":01:23:45:67:89:ab:cd:ef"
+#define OCTETS31 OCTETS8 OCTETS8 OCTETS8 ":01:23:45:67:89:ab:cd"
 
 static void
 bad_policies(void **state)
@@ -437,6 +411,114 @@ bad_policies(void **state)
 }
 
 static void
+bad_lists_about_tls(void **state)
+{
+	static const struct bad cases[] = {
+		{ POLICY("secure_delivery", "honour = \"dnssec\";"), 6,
+		  "write \"dane\", \"mta_sts\", both or none" },
+		{ POLICY("secure_delivery", "fingerprints = \"00:11\";"), 6,
+		  "openssl x509 -noout -fingerprint -sha256" },
+		{ POLICY("secure_delivery",
+		         "fingerprints = ( \"sha256:" HEX63 "\" );"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery",
+		         "fingerprints = ( \"" HEX63 "00\" );"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery",
+		         "fingerprints = ( \"" HEX63 "g\" );"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery", "fingerprints = \"" HEX63 "0:\";"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery",
+		         "fingerprints = \"00::" OCTETS31 "\";"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery",
+		         "fingerprints = \"00:01-23:45:67:89:ab:cd" OCTETS8
+		                 OCTETS8 OCTETS8 "\";"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery",
+		         "fingerprints = \"0001:23:45:67:89:ab:cd:ef" OCTETS8
+		                 OCTETS8 OCTETS8 "\";"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery", "fingerprints = \"00:" HEX62 "\";"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery",
+		         "fingerprints = \"0:0" OCTETS31 "\";"),
+		  6, "is no SHA-256" },
+		{ POLICY("secure_delivery", "fingerprints = \"\";"), 6,
+		  "is no SHA-256" },
+		{ POLICY("secure_delivery",
+		         "fingerprints = ( \"sha1:" HEX63 "0\" );"),
+		  6, "is no SHA-256" },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
+bad_files_about_tls(void **state)
+{
+	static const struct bad cases[] = {
+		{ POLICY("secure_delivery", "ca_file = \"missing.pem\";"), 6,
+		  "missing.pem: No such file" },
+		{ POLICY("secure_delivery", "ca_file = \"gw.key\";"), 6,
+		  "holds no PEM certificate" },
+		{ POLICY("secure_delivery", "certificate = \"gw.pem\";"), 6,
+		  "certificate is given without key" },
+		{ POLICY("secure_delivery", "key = \"gw.key\";"), 6,
+		  "key is given without certificate" },
+		{ POLICY("secure_delivery",
+		         "certificate = \"gw.pem\"; key = \"dkim.key\";"),
+		  6, "does not belong to certificate" },
+		{ POLICY("secure_delivery",
+		         "certificate = \"gw.pem\"; key = \"open.key\";"),
+		  6, "open to others" },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
+settings_without_effect(void **state)
+{
+	static const struct bad cases[] = {
+		{ POLICY("secure_delivery",
+		         "encryption_mode = \"relaxed\"; ca_file = "
+		         "\"gw.pem\";"),
+		  6, "ca_file has no effect with encryption_mode" },
+		{ POLICY("secure_delivery",
+		         "encryption_mode = \"relaxed\"; fingerprints = \"" HEX63
+		         "0\";"),
+		  6, "fingerprints has no effect" },
+		{ POLICY("secure_delivery",
+		         "option = \"enforced_tls\"; untrusted = \"clear\";"),
+		  6, "untrusted has no effect with option" },
+		{ POLICY("secure_delivery",
+		         "option = \"no_tls\"; ssl_mode = \"strong\";"),
+		  6, "ssl_mode has no effect with option" },
+		{ POLICY("secure_delivery", "ca_file = \"gw.pem\"; "
+		                            "fingerprints = \"" HEX63 "0\";"),
+		  6, "exclude each other" },
+		{ POLICY("secure_receipt", "option = \"enforced_tls\";"), 6,
+		  "needs gateway.certificate" },
+		{ POLICY("secure_receipt", "tls_version = \"1.3\";"), 6,
+		  "tls_version has no effect" },
+		{ POLICY("secure_receipt", "tls_version = \"1.1\";"), 6,
+		  "is not one of \"1.2\", \"1.3\"" },
+		{ POLICY("secure_receipt",
+		         "client_certificate = \"required\";"),
+		  6, "client_certificate has no effect" },
+		{ POLICY("secure_receipt", "untrusted = \"defer\";"), 6,
+		  "unknown setting \"untrusted\"" },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
 bad_definitions(void **state)
 {
 #define DKIM(fields)                                                           \
@@ -480,6 +562,43 @@ bad_definitions(void **state)
 
 	(void)state;
 	CHECK(cases);
+}
+
+/* All of them stand in what is stored of a recipient, which has a limit. */
+static void
+number_of_fingerprints(void **state)
+{
+	enum {
+		MAX = 100
+	};
+
+	char text[16000];
+
+	(void)state;
+	for (int n = MAX; n <= MAX + 1; n++) {
+		struct conf *c = NULL;
+		int len = snprintf(text, sizeof(text), "%s",
+		                   BASE "policies = { secure_delivery = ( {\n"
+		                        "fingerprints = (");
+
+		for (int i = 0; i < n; i++) {
+			len += snprintf(text + len, sizeof(text) - (size_t)len,
+			                "%s \"%064x\"", i == 0 ? "" : ",", i);
+		}
+		(void)snprintf(text + len, sizeof(text) - (size_t)len,
+		               " ); } ); };");
+		c = common_conf_load(text);
+		common_conf_print();
+		if (n == MAX) {
+			assert_non_null(c);
+			assert_int_equal(c->policies[0].fingerprints_n, MAX);
+		} else {
+			assert_null(c);
+			assert_true(common_conf_has(
+				false, 5, "fingerprints: more than 100"));
+		}
+		conf_unref(&c);
+	}
 }
 
 /* Issue: a type whose effect is not built is refused, not ignored. */
@@ -584,9 +703,17 @@ warnings(void **state)
 		{ BASE "policies = { auto_allow = ( {\n"
 		       "valid_to = \"2020-01-01T00:00:00Z\"; } ); };",
 		  5, "the policy has ended" },
+		{ BASE "policies = { auto_allow = ( {\n"
+		       "valid_from = \"2099-01-01T00:00:00Z\"; } ); };",
+		  5, "the policy does not count yet" },
+		{ BASE "policies = { secure_delivery = ( {\ncertificate = "
+		       "\"old.pem\"; key = \"old.key\"; } ); };",
+		  5, "old.pem has expired" },
 	};
 
 	(void)state;
+	common_conf_write_pair(common_conf_dir, "old.key", "old.pem",
+	                       "gw1.example.net", -1);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct conf *c = common_conf_load(cases[i].text);
 		print_message("expect warning: %s\n", cases[i].fragment);
@@ -618,10 +745,14 @@ main(void)
 		cmocka_unit_test(libconfig_traps),
 		cmocka_unit_test(bad_gateway),
 		cmocka_unit_test(bad_values),
+		cmocka_unit_test(bad_senders_and_reports),
 		cmocka_unit_test(bad_lists),
-		cmocka_unit_test(bad_tls_policies),
 		cmocka_unit_test(bad_policies),
+		cmocka_unit_test(bad_lists_about_tls),
+		cmocka_unit_test(bad_files_about_tls),
+		cmocka_unit_test(settings_without_effect),
 		cmocka_unit_test(bad_definitions),
+		cmocka_unit_test(number_of_fingerprints),
 		cmocka_unit_test(unbuilt_policy_types),
 		cmocka_unit_test(warnings),
 	};

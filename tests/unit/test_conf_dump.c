@@ -149,6 +149,7 @@ same_snapshot(const struct conf *a, const struct conf *b)
 	assert_true(a->mta_sts.timeout_ms == b->mta_sts.timeout_ms);
 	assert_true(a->tls_reports.send == b->tls_reports.send);
 	same_text(a->tls_reports.contact, b->tls_reports.contact);
+	same_text(a->tls_reports.organization, b->tls_reports.organization);
 	assert_int_equal(a->delivery.port, b->delivery.port);
 	assert_int_equal(a->delivery.retry.n, b->delivery.retry.n);
 	assert_memory_equal(a->delivery.retry.delays_ms,
@@ -212,6 +213,65 @@ hard_strings(void **state)
 		"forbidden_networks = ( ); };\n"
 		"routes = ( { name = \"r\"; hosts = ( \"[::1]:2\", \"::1\", "
 		"\"1.2.3.4\", \"a.b:5\" ); } );\n");
+}
+
+/* What has no effect is refused in a file, so the dump must leave it out; what
+ * has one must stay. */
+static void
+policies_about_tls(void **state)
+{
+	static const char *const delivery[] = {
+		"",
+		"honour = ( );",
+		"honour = \"dane\"; untrusted = \"clear\";",
+		"untrusted = \"defer\"; ssl_mode = \"strong\";",
+		"encryption_mode = \"relaxed\"; honour = \"mta_sts\";",
+		"encryption_mode = \"relaxed\"; ssl_mode = \"strong\"; "
+		"certificate = \"gw.pem\"; key = \"gw.key\";",
+		"option = \"enforced_tls\"; ca_file = \"gw.pem\";",
+		"option = \"enforced_tls\"; encryption_mode = \"relaxed\"; "
+		"ssl_mode = \"strong\";",
+		"option = \"no_tls\";",
+		"option = \"no_tls\"; honour = ( );",
+	};
+	static const char *const receipt[] = {
+		"",
+		"encryption_mode = \"relaxed\"; ssl_mode = \"default\";",
+		"option = \"no_tls\";",
+		"option = \"enforced_tls\";",
+		"option = \"enforced_tls\"; tls_version = \"1.3\"; "
+		"ssl_mode = \"strong\";",
+		"option = \"enforced_tls\"; client_certificate = "
+		"\"required\";",
+		"option = \"enforced_tls\"; client_certificate = "
+		"\"required\"; encryption_mode = \"relaxed\";",
+	};
+	char text[1000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(delivery) / sizeof(delivery[0]); i++) {
+		print_message("secure_delivery %s\n", delivery[i]);
+		(void)snprintf(
+			text, sizeof(text),
+			TLS SOURCES
+			"policies = { secure_delivery = ( { %s } ); };\n",
+			delivery[i]);
+		round_trip(text);
+	}
+	for (size_t i = 0; i < sizeof(receipt) / sizeof(receipt[0]); i++) {
+		print_message("secure_receipt %s\n", receipt[i]);
+		(void)snprintf(text, sizeof(text),
+		               TLS SOURCES
+		               "policies = { secure_receipt = ( { %s } ); };\n",
+		               receipt[i]);
+		round_trip(text);
+	}
+	round_trip(TLS SOURCES
+	           "tls_reports = { send = true; organization = \"O\"; contact "
+	           "= \"\\\"a b\\\"@B\xc3\x9c"
+	           "CHER.example\"; };\n"
+	           "managed_senders = { per_message = 0; per_sender = \"off\"; "
+	           "local_part = \"exact\"; expire = \"1d\"; };\n");
 }
 
 /* The example with all its settings switched on. */
@@ -347,6 +407,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(smallest_file),
 		cmocka_unit_test(hard_strings),
+		cmocka_unit_test(policies_about_tls),
 		cmocka_unit_test(example_with_everything),
 		cmocka_unit_test(example_as_shipped),
 		cmocka_unit_test(dump_that_cannot_be_written),

@@ -103,6 +103,8 @@ values_arrive(void **state)
 		    "\"allow\"; };\n"
 		    "groups = ( { name = \"g\"; members = \"CFO@Example.COM\"; "
 		    "} );\n"
+		    "tls_reports = { contact = \"TLS@B\xc3\xbc"
+		    "cher.Example\"; };\n"
 		    "limits = { message_size = \"1M\"; hops = 7; };\n");
 	const struct conf_hop *hop = NULL;
 	char path[COMMON_CONF_PATH_MAX + 20];
@@ -142,6 +144,8 @@ values_arrive(void **state)
 	assert_string_equal(c->groups[0].members[0], "CFO@example.com");
 	assert_true(c->limits.message_size == 1024 * 1024);
 	assert_int_equal(c->limits.hops, 7);
+	assert_string_equal(c->tls_reports.contact,
+	                    "TLS@xn--bcher-kva.example");
 	conf_unref(&c);
 }
 

@@ -1,11 +1,12 @@
 /*
- * The loader warns of policies that can never win, and of no others.
+ * The loader warns of policies that can never win, of ties, and of no others.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -108,6 +109,134 @@ test_rows(void **state)
 	}
 }
 
+/* In lines 6 and 7. */
+static const struct row ties[] = {
+	/* A part of what they hold for is common, neither has it all. */
+	{ "valid_to = \"2098-01-01T00:00:00Z\";",
+	  "valid_from = \"2097-01-01T00:00:00Z\";", 7 },
+	{ "valid_to = \"2098-01-01T00:00:00Z\";", "", 7 },
+	{ "source_ips = ( \"10.0.0.0/24\" );",
+	  "source_ips = ( \"192.0.2.0/24\", \"10.0.0.0/8\" );", 7 },
+	{ "source_ips = ( \"10.0.0.0/8\" );",
+	  "source_ips = ( \"10.0.0.0/24\" );", 7 },
+	{ "source_ips = ( \"2001:db8::/32\" );",
+	  "source_ips = ( \"2001:db8:1::/48\" );", 7 },
+	{ "based_on = \"envelope\";", "based_on = \"header\";", 7 },
+	{ "from = \"internal\"; to = \"external\";",
+	  "from = \"internal\"; to = \"external\"; bidirectional = true;", 7 },
+	{ "override = true; valid_to = \"2098-01-01T00:00:00Z\";",
+	  "override = true;", 7 },
+	/* Nothing is. */
+	{ "valid_to = \"2098-01-01T00:00:00Z\";",
+	  "valid_from = \"2098-01-01T00:00:00Z\";", 0 },
+	{ "valid_to = \"2020-01-01T00:00:00Z\";", "", 0 },
+	{ "source_ips = ( \"10.0.0.0/24\" );",
+	  "source_ips = ( \"10.0.1.0/24\", \"::/0\" );", 0 },
+	{ "enabled = false;", "", 0 },
+	{ "valid_to = \"2098-01-01T00:00:00Z\";", "enabled = false;", 0 },
+	/* Something else than the order decides. */
+	{ "override = true; valid_to = \"2098-01-01T00:00:00Z\";", "", 0 },
+	{ "valid_to = \"2098-01-01T00:00:00Z\";",
+	  "override = true; valid_from = \"2097-01-01T00:00:00Z\";", 0 },
+	{ "from = \"internal\";", "from = \"external\";", 0 },
+	{ "from = \"domain:a.test\"; valid_to = \"2098-01-01T00:00:00Z\";",
+	  "from = \"domain:b.test\";", 0 },
+	/* That one can never win says it all. */
+	{ "", "", 0 },
+	{ "", "source_ips = ( \"10.0.0.0/24\" );", 0 },
+};
+
+#define TIE "stands first in the file"
+
+static void
+test_ties(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(ties); i++) {
+		struct conf *c = common_conf_loads(
+			BASE "\npolicies = {\nauto_allow = ({ %s },\n{ %s } ); "
+			     "};\n",
+			ties[i].first, ties[i].second);
+		bool said = common_conf_has(
+			true, 0,
+			"policies.auto_allow: this policy has the from and to "
+			"of the one of line 6; where both hold, that one wins, "
+			"because it " TIE);
+
+		if (said != (ties[i].warned != 0) ||
+		    common_conf_has(true, 7, TIE) != said) {
+			print_error("row %zu: %s | %s\n", i, ties[i].first,
+			            ties[i].second);
+			common_conf_print();
+			fail();
+		}
+		conf_unref(&c);
+	}
+}
+
+/* The one that is named is the one that wins: not one that never does, nor one
+ * of another type. */
+static void
+test_tie_of_three(void **state)
+{
+	struct conf *c = common_conf_loads(
+		BASE "policies = { auto_allow = (\n"
+		     "{ valid_to = \"2098-01-01T00:00:00Z\"; },\n"
+		     "{ valid_to = \"2097-01-01T00:00:00Z\"; },\n"
+		     "{ } ); stationery_exclusion = (\n"
+		     "{ valid_to = \"2098-01-01T00:00:00Z\"; } ); };\n");
+
+	(void)state;
+	assert_true(common_conf_has(true, 6, "can never win"));
+	assert_false(common_conf_has(true, 6, TIE));
+	assert_true(common_conf_has(true, 7, "of line 5; where"));
+	assert_false(common_conf_has(true, 8, TIE));
+	conf_unref(&c);
+	c = common_conf_loads(
+		BASE "policies = { auto_allow = (\n"
+		     "{ source_ips = \"10.0.0.0/24\"; },\n"
+		     "{ source_ips = \"10.0.0.0/24\"; override = true; },\n"
+		     "{ } ); };\n");
+	assert_true(common_conf_has(true, 5, "can never win"));
+	assert_false(common_conf_has(true, 0, TIE));
+	conf_unref(&c);
+}
+
+/* Lists that take too long to compare are let be; what they share is last. */
+static void
+test_ties_of_many_networks(void **state)
+{
+	enum {
+		MANY = 4000
+	};
+
+	size_t size = 2 * MANY * 24 + 1000;
+	char *text = calloc(1, size);
+	struct conf *c = NULL;
+	size_t len = 0;
+
+	(void)state;
+	assert_non_null(text);
+	len = (size_t)snprintf(text, size, BASE "policies = { auto_allow = (");
+	for (unsigned p = 0; p < 2; p++) {
+		len += (size_t)snprintf(text + len, size - len,
+		                        "%s{ source_ips = (", p ? "," : "");
+		for (unsigned i = 0; i < MANY; i++) {
+			len += (size_t)snprintf(
+				text + len, size - len, "%s\"%u.%u.%u.0/24\"",
+				i ? "," : "", 10 + p, i / 256, i % 256);
+		}
+		len += (size_t)snprintf(text + len, size - len,
+		                        ",\"172.16.0.0/12\"); }");
+	}
+	(void)snprintf(text + len, size - len, "); };\n");
+	c = common_conf_load(text);
+	free(text);
+	assert_non_null(c);
+	assert_false(common_conf_has(true, 0, TIE));
+	conf_unref(&c);
+}
+
 /* Another type is another matter; the text says who is in the way and why. */
 static void
 test_types_and_text(void **state)
@@ -131,6 +260,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_ties),
+		cmocka_unit_test(test_tie_of_three),
+		cmocka_unit_test(test_ties_of_many_networks),
 		cmocka_unit_test(test_types_and_text),
 	};
 
