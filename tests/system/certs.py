@@ -10,7 +10,8 @@ import ssl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import (ExtendedKeyUsageOID, NameOID,
+                                   ObjectIdentifier)
 
 
 def _name(text):
@@ -18,27 +19,32 @@ def _name(text):
 
 
 class Factory:
-    """make(kind, name) gives (certificate file, key file) for a host."""
+    """make(kind, name) gives (certificate file, key file) for a host. There
+    is no kind for a revoked certificate: nothing here looks at CRLs or OCSP,
+    as no mail server does for its next hops."""
+
+    CHAINS = ("intermediate", "no_intermediate", "old_intermediate",
+              "leaf_issued", "excluded", "not_permitted", "deep",
+              "forged_root")
 
     def __init__(self, path):
         self.dir = pathlib.Path(path)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.root_key, self.root = self._authority("Root")
-        self.mid_key, self.mid = self._authority(
-            "Intermediate", self.root_key, self.root)
         self.file = self._write("root.pem", [self.root])
         self.other_key, self.other = self._authority("Other Root")
         self.other_file = self._write("other.pem", [self.other])
 
-    def _authority(self, name, signer=None, issuer=None):
+    def _authority(self, name, signer=None, issuer=None, **more):
         key = ec.generate_private_key(ec.SECP256R1())
         cert = self._sign(_name(name), key, [], signer or key,
-                          issuer.subject if issuer else _name(name), ca=True)
+                          issuer.subject if issuer else _name(name),
+                          **{"ca": True, **more})
         return key, cert
 
     @staticmethod
     def _sign(subject, key, names, signer, issuer, ca=False, begin=-9, end=7,
-              digest=None):
+              digest=None, extensions=()):
         now = datetime.datetime.utcnow()
         b = (x509.CertificateBuilder().subject_name(subject)
              .issuer_name(issuer).public_key(key.public_key())
@@ -48,6 +54,8 @@ class Factory:
              .add_extension(x509.BasicConstraints(ca, None), True))
         if names:
             b = b.add_extension(x509.SubjectAlternativeName(names), False)
+        for extension, critical in extensions:
+            b = b.add_extension(extension, critical)
         return b.sign(signer, digest or hashes.SHA256())
 
     def _write(self, name, certs):
@@ -65,6 +73,34 @@ class Factory:
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption()))
         return path
+
+    def _chain(self, kind, host):
+        """Who signs a certificate of a kind that is about its chain: key,
+        certificate, and what is sent behind the leaf."""
+        if kind in ("intermediate", "no_intermediate"):
+            more = {}
+        elif kind == "old_intermediate":
+            more = {"end": -1}
+        elif kind == "leaf_issued":
+            more = {"ca": False}
+        elif kind == "excluded":
+            more = {"extensions": [(x509.NameConstraints(
+                None, [x509.DNSName(host.split(".", 1)[1])]), True)]}
+        elif kind == "not_permitted":
+            more = {"extensions": [(x509.NameConstraints(
+                [x509.DNSName("permitted.test")], None), True)]}
+        elif kind == "deep":
+            signers = [(self.root_key, self.root)]
+            for i in range(12):
+                signers.append(self._authority(f"Authority {i}", *signers[-1]))
+            return *signers[-1], [c for _, c in signers[:0:-1]]
+        else:
+            assert kind == "forged_root", kind
+            key, cert = self._authority("Root")
+            return key, cert, []
+        key, cert = self._authority(f"{kind} CA", self.root_key, self.root,
+                                    **more)
+        return key, cert, [] if kind == "no_intermediate" else [cert]
 
     def make(self, kind, host):
         key = ec.generate_private_key(ec.SECP256R1())
@@ -93,11 +129,29 @@ class Factory:
             signer, issuer = key, None
         elif kind == "unknown_ca":
             signer, issuer = self.other_key, self.other
-        elif kind in ("intermediate", "no_intermediate"):
-            signer, issuer = self.mid_key, self.mid
-            chain = [self.mid] if kind == "intermediate" else []
+        elif kind in self.CHAINS:
+            signer, issuer, chain = self._chain(kind, host)
+        elif kind == "nul":  # what C would read is the host's name
+            names = [x509.DNSName(host + "\0.evil.test")]
+        elif kind == "upper":
+            names = [x509.DNSName(host.upper())]
+        elif kind == "many_names":
+            names = [x509.DNSName(f"n{i}." + parent) for i in range(500)]
+            names.append(x509.DNSName(host))
+        elif kind == "other_use":
+            more = {"extensions": [(x509.ExtendedKeyUsage(
+                [ExtendedKeyUsageOID.CODE_SIGNING]), False)]}
+        elif kind == "critical":
+            more = {"extensions": [(x509.UnrecognizedExtension(
+                ObjectIdentifier("1.3.6.1.4.1.32473.1"), b"\x05\0"), True)]}
+        elif kind == "huge":  # more than any client takes: 100 KB
+            chain = [self.other] * 600
+        elif kind == "rsa":
+            key = rsa.generate_private_key(65537, 2048)
         elif kind == "weak_key":
             key = rsa.generate_private_key(65537, 1024)
+        elif kind == "toy_key":
+            key = rsa.generate_private_key(65537, 512)
         elif kind == "sha1":
             more = {"digest": hashes.SHA1()}
         else:
@@ -111,7 +165,7 @@ class Factory:
     def server(self, kind, host, client_ca=None):
         """A context for a server that shows that certificate."""
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        if kind in ("weak_key", "sha1"):
+        if kind in ("weak_key", "toy_key", "sha1"):
             ctx.set_ciphers("DEFAULT@SECLEVEL=0")
         ctx.load_cert_chain(*self.make(kind, host))
         if client_ca is not None:
