@@ -23,6 +23,7 @@
 #include "conf/load.h"
 #include "daemon/control/control.h"
 #include "daemon/deliver/deliver.h"
+#include "daemon/deliver/sts.h"
 #include "daemon/doors.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/resolver.h"
@@ -39,6 +40,7 @@
 struct lane { /* one reactor and what lives on it */
 	struct reactor *reactor;
 	struct resolver *resolver;
+	struct sts *sts;
 	struct deliverer *deliverer;
 	struct receiver *receiver;
 	struct snapshot *next; /* for swap */
@@ -57,6 +59,7 @@ struct daemon {
 	struct reactor *main;
 	struct store *store;
 	struct workers *workers;
+	struct sts_cache *sts_cache;
 	struct queue *queue;
 	struct tls_results *tls_results;
 	struct tls_sender *tls_sender;
@@ -220,6 +223,7 @@ on_end(struct task *t)
 		tls_sender_stop(l->tls_sender);
 		tls_results_stop(l->tls_results);
 	}
+	sts_free(&l->sts);
 	resolver_free(&l->resolver);
 	atomic_store(&l->ended, true);
 }
@@ -239,6 +243,7 @@ end_lanes(struct daemon *d)
 	}
 	watchdog_stop(d->watchdog);
 	workers_free(&d->workers);
+	sts_cache_free(&d->sts_cache);
 	tls_results_flush(d->tls_results);
 	store_close(&d->store); /* its last completions post to reactors */
 	for (unsigned i = 0; i < d->lanes_n; i++) {
@@ -302,7 +307,9 @@ lane_init(struct daemon *d, struct lane *l, struct err *e)
 	if (l->resolver == NULL) {
 		return -1;
 	}
+	l->sts = sts_new(d->sts_cache, l->reactor, l->resolver);
 	del.resolver = l->resolver;
+	del.sts = l->sts;
 	l->deliverer = deliverer_new(&del);
 	l->receiver = receiver_new(&rec);
 	queue_set_deliverer(d->queue, reactor_index(l->reactor), l->deliverer);
@@ -391,6 +398,10 @@ engine_init(struct daemon *d, struct err *e)
 	qo.reactors_n = d->lanes_n;
 	d->queue = queue_new(&qo);
 	d->clients = client_table_new();
+	struct sts_cache_options sto = { .store = d->store };
+	if (sts_cache_new(&sto, &d->sts_cache, e) == -1) {
+		return -1;
+	}
 	d->tls_results = tls_results_new(d->store, reactors[0]);
 	for (unsigned i = 0; i < d->lanes_n; i++) {
 		if (lane_init(d, &d->lanes[i], e) == -1) {
@@ -506,6 +517,7 @@ daemon_free(struct daemon **dp)
 	control_free(&d->control);
 	tls_sender_free(&d->tls_sender);
 	tls_results_free(&d->tls_results);
+	sts_cache_free(&d->sts_cache);
 	queue_free(&d->queue);
 	for (unsigned i = 0; i < d->lanes_n; i++) {
 		reactor_free(&d->lanes[i].reactor);

@@ -378,9 +378,9 @@ struct senders_reader {
 };
 
 /* Two descents, and nothing that SQLite would gather in between. */
-#define FIND_ONE(outside)                                                            \
-	"coalesce((SELECT type FROM sender WHERE inside = ?1 AND outside = " outside \
-	" AND (expires IS NULL OR expires > ?4)), 0)"
+#define FIND_ONE(name)                                                         \
+	"coalesce((SELECT type FROM sender WHERE inside = ?1 AND outside = "   \
+	name " AND (expires IS NULL OR expires > ?4)), 0)"
 
 static const char find_sql[] =
 	"SELECT max(" FIND_ONE("?2") ", " FIND_ONE("?3") ")";

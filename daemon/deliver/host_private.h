@@ -13,6 +13,7 @@
  */
 
 struct destination;
+struct sts_answer;
 struct tls_session;
 
 struct host {          /* what is known of one host of a destination */
@@ -38,7 +39,8 @@ struct host *host_ref(struct host *h);
 void host_unref(struct host **h);
 
 /* smtp_client_report.c: nothing may go to the host, for what the domain
- * publishes. */
+ * publishes; what its MTA-STS is now (NULL: was not asked). */
 void hosts_report_avoided(const struct destination *d, const struct host *h);
+void hosts_note_sts(struct destination *d, const struct sts_answer *answer);
 
 #endif

@@ -141,6 +141,7 @@ set_hosts(struct destination *d, const struct mx_result *result,
 	static const struct security_host nothing = { 0 };
 	struct host *hosts[MX_TARGETS_MAX];
 
+	hosts_note_sts(d, security == NULL ? NULL : security->sts);
 	for (size_t i = 0; i < result->targets_n; i++) {
 		struct security_host published =
 			security == NULL ? nothing : security->hosts[i];

@@ -8,14 +8,20 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "conf/conf.h"
 #include "daemon/deliver/dane.h"
+#include "daemon/deliver/sts.h"
 
 struct security_lookup {
 	struct dane_lookup *dane;
+	struct sts_query *sts;
 	security_cb done;
 	void *arg;
 	size_t n;
+	struct sts_answer sts_answer;
+	struct mta_sts_policy *policy; /* a reference, of the answer's */
 	struct security_result result;
+	char names[MX_TARGETS_MAX][ADDRESS_DOMAIN_MAX + 1];
 };
 
 static void
@@ -24,13 +30,14 @@ free_lookup(struct security_lookup *l)
 	for (size_t i = 0; i < l->n; i++) {
 		tlsa_set_unref(&l->result.hosts[i].tlsa);
 	}
+	mta_sts_policy_unref(&l->policy);
 	free(l);
 }
 
 static void
 finish_when_done(struct security_lookup *l)
 {
-	if (l->dane != NULL) {
+	if (l->dane != NULL || l->sts != NULL) {
 		return;
 	}
 	l->done(l->arg, &l->result);
@@ -63,6 +70,26 @@ on_dane(void *arg, struct dane_host *hosts, size_t n)
 	finish_when_done(l);
 }
 
+static void
+on_sts(void *arg, const struct sts_answer *answer)
+{
+	struct security_lookup *l = arg;
+
+	l->sts = NULL;
+	l->sts_answer = *answer;
+	if (answer->policy != NULL) {
+		l->policy = mta_sts_policy_ref(answer->policy);
+		l->sts_answer.policy = l->policy;
+	}
+	l->result.sts = &l->sts_answer;
+	for (size_t i = 0; i < l->n; i++) {
+		l->result.hosts[i].state.sts =
+			mta_sts_match(answer->policy, l->names[i]);
+	}
+	lower_ttl(l, answer->ttl_s);
+	finish_when_done(l);
+}
+
 struct security_lookup *
 security_find(const struct security_options *o, const char *domain,
               const struct mx_target *targets, size_t n, security_cb done,
@@ -74,9 +101,17 @@ security_find(const struct security_options *o, const char *domain,
 	l->arg = arg;
 	l->n = n;
 	l->result.ttl = UINT32_MAX;
-	(void)domain; /* MTA-STS is asked by it */
-	l->dane = dane_find(o->source, targets, o->need->no_dane ? 0 : n,
-	                    on_dane, l);
+	for (size_t i = 0; i < n; i++) {
+		memcpy(l->names[i], targets[i].host, sizeof(l->names[i]));
+	}
+	/* One of them is always asked, so that there is an answer. */
+	if (!o->need->no_mta_sts && o->sts != NULL) {
+		l->sts = sts_find(o->sts, o->conf, domain, on_sts, l);
+	}
+	if (!o->need->no_dane || l->sts == NULL) {
+		l->dane = dane_find(o->source, targets,
+		                    o->need->no_dane ? 0 : n, on_dane, l);
+	}
 	return l;
 }
 
@@ -90,5 +125,6 @@ security_cancel(struct security_lookup **lp)
 		return;
 	}
 	dane_cancel(&l->dane);
+	sts_query_cancel(&l->sts);
 	free_lookup(l);
 }

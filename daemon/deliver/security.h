@@ -18,6 +18,7 @@
 struct conf;
 struct security_lookup;
 struct sts;
+struct sts_answer;
 
 struct security_host {
 	struct tls_host state;
@@ -29,6 +30,7 @@ struct security_host {
 
 struct security_result {
 	struct security_host hosts[MX_TARGETS_MAX]; /* as the targets */
+	const struct sts_answer *sts;               /* NULL: was not asked */
 	uint32_t ttl; /* seconds; UINT32_MAX: no bound of it */
 };
 

@@ -147,10 +147,7 @@ smtp_client_fail(struct smtp_client *s, const struct smtp_status *status)
 		end_and_pump(s);
 		return;
 	}
-	/* Who hangs up at the word STARTTLS would do so every time. */
-	if (s->state == SMTP_CLIENT_HANDSHAKE ||
-	    (s->state == SMTP_CLIENT_STARTTLS &&
-	     status->source == STATUS_LOST)) {
+	if (s->state == SMTP_CLIENT_HANDSHAKE) {
 		smtp_client_tls_broken(s, status);
 	} else {
 		destination_host_failed(d, s->host, status);

@@ -2,11 +2,13 @@
  * What became of a session's TLS, told to whoever counts (tls_result.h, which
  * says what is not told). Decides nothing about mail.
  */
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "daemon/deliver/smtp_client_private.h"
+#include "daemon/deliver/sts.h"
 #include "daemon/deliver/tls_result.h"
 
 #define POLICY_TEXT_MAX (64 * 1024)
@@ -134,4 +136,62 @@ hosts_report_avoided(const struct destination *d, const struct host *h)
 		return; /* REQUIRETLS: nothing that the domain promised */
 	}
 	tell(d, h, &r);
+}
+
+static enum tls_failure
+failure_by_word(const char *word)
+{
+	for (unsigned i = 0; i < TLS_FAILURE_COUNT; i++) {
+		if (strcmp(tls_failure_word((enum tls_failure)i), word) == 0) {
+			return (enum tls_failure)i;
+		}
+	}
+	return TLS_FAILURE_VALIDATION;
+}
+
+static char *
+join_patterns(const struct mta_sts_policy *p)
+{
+	struct buf b;
+	char *text;
+
+	buf_init(&b, POLICY_TEXT_MAX);
+	for (size_t i = 0; i < p->mx_n; i++) {
+		size_t room = POLICY_TEXT_MAX - buf_len(&b);
+
+		if (strlen(p->mx[i]) + 2 > room) {
+			break;
+		}
+		buf_addf(&b, "%s%s", i > 0 ? "\n" : "", p->mx[i]);
+	}
+	text = mem_strdup(buf_cstr(&b));
+	buf_clear(&b);
+	return text;
+}
+
+void
+hosts_note_sts(struct destination *d, const struct sts_answer *answer)
+{
+	free(d->sts_text);
+	free(d->sts_patterns);
+	d->sts_text = NULL;
+	d->sts_patterns = NULL;
+	if (answer == NULL) {
+		return;
+	}
+	if (answer->policy != NULL) {
+		d->sts_text = mta_sts_policy_format(answer->policy);
+		d->sts_patterns = join_patterns(answer->policy);
+	}
+	if (answer->why[0] != '\0' && is_told(d)) {
+		struct tls_result r = {
+			.domain = d->key,
+			.kind = TLS_POLICY_STS,
+			.policy_text = d->sts_text,
+			.mx_pattern = d->sts_patterns,
+			.failure = failure_by_word(answer->why),
+			.reason = answer->text,
+		};
+		d->deliverer->o.tls_result(d->deliverer->o.tls_result_arg, &r);
+	}
 }

@@ -39,7 +39,7 @@ SILENT, REFUSES, BROKEN, UNTRUSTED, TRUSTED = range(5)
 HOSTS = {
     "none": SILENT, "helo": SILENT,
     "r454": REFUSES, "r554": REFUSES, "r501": REFUSES,
-    "garbage": BROKEN, "closes": BROKEN, "hangs_up": BROKEN, "tls11": BROKEN,
+    "garbage": BROKEN, "closes": BROKEN, "tls11": BROKEN,
     "expired": UNTRUSTED, "not_yet": UNTRUSTED, "wrong_name": UNTRUSTED,
     "cn_only": UNTRUSTED, "self_signed": UNTRUSTED, "unknown_ca": UNTRUSTED,
     "no_intermediate": UNTRUSTED, "wildcard_deep": UNTRUSTED,
@@ -96,10 +96,10 @@ def start_host(kind, address, port, factory):
         if verb != "STARTTLS":
             return None
         return {"r454": "454 4.7.0 Not now", "r554": "554 5.7.3 No",
-                "r501": "501 5.5.4 No", "hangs_up": "CLOSE"}.get(kind)
+                "r501": "501 5.5.4 No"}.get(kind)
 
     sink.hook = hook
-    if kind in ("r454", "r554", "r501", "hangs_up"):
+    if kind in ("r454", "r554", "r501"):
         sink.extensions = with_tls
     elif kind == "garbage":
         sink.tls = Garbage()
