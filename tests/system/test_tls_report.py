@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness import wait_for
+from harness import message, wait_for
 
 DAY = 86400
 STS = "sts\tversion: STSv1\nmode: enforce\nmx: *.partner.test\t*.partner.test"
@@ -326,3 +326,33 @@ def test_terminal_gets_no_control_characters(reporter):
     g.start()
     out = g.api("tls-results", "evil.test").stdout
     assert "mx?[2J" in out and "\x1b" not in out and "\x07" not in out
+
+
+def test_deliveries_are_counted(make_gateway, make_sink, ca):
+    """Sessions, not messages; the end of the daemon keeps what a minute has
+    counted."""
+    g = make_gateway(start=False)
+    g.mx("partner.test", "127.0.0.2")
+    g.mx("plain.test", "127.0.0.3")
+    make_sink("127.0.0.2", g.mx_port,
+              tls=ca.server_context("mx0.partner.test"))
+    make_sink("127.0.0.3", g.mx_port)
+    g.start()
+    for domain in ("partner.test", "plain.test"):
+        with g.client() as c:
+            for i in range(2):
+                c.mail("a@example.com", [f"b{i}@{domain}"], message())
+        g.wait_log("delivered", to=f"b1@{domain}")
+    g.stop()
+    g.start()
+    rows = json.loads(g.api("tls-results", "--json").stdout)["rows"]
+    got = {r["domain"]: r for r in rows}
+    assert set(got) == {"partner.test", "plain.test"}
+    good, bad = got["partner.test"], got["plain.test"]
+    assert good["policy"] == bad["policy"] == "no-policy-found"
+    assert good["failure"] == 0 and 1 <= good["success"] <= 2
+    assert bad["success"] == 0 and 1 <= bad["failure"] <= 2
+    failure = bad["failures"][0]
+    assert failure["result"] == "starttls-not-supported"
+    assert failure["mx"] == "mx0.plain.test"
+    assert failure["peer"] == "127.0.0.3"
