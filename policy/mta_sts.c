@@ -173,8 +173,8 @@ mta_sts_record_parse(const uint8_t *data, size_t len,
 
 		rest.data += skip;
 		rest.len -= skip;
-		if (field.len == 0 && trim(rest).len == 0) {
-			break; /* the one that may stand at the end */
+		if (field.len == 0 && end == NULL) {
+			break; /* blanks behind the last delimiter */
 		}
 		if (take_field(field, &found, e) == -1) {
 			return MTA_STS_RECORD_BAD;
