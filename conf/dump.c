@@ -519,28 +519,32 @@ dump_honour(const struct dump *d, const struct conf_policy *p)
 	put_strings(d, "honour", words, n);
 }
 
+static bool
+is_word(const char *text, const char *word)
+{
+	return text != NULL && strcmp(text, word) == 0;
+}
+
 /* A setting that has no effect would be refused when it is read again. */
 static bool
 is_idle(const struct conf_policy *p, const char *name)
 {
-	bool enforced =
-		p->option != NULL && strcmp(p->option, "enforced_tls") == 0;
+	bool enforced = is_word(p->option, "enforced_tls");
+	bool never = is_word(p->option, "no_tls");
 	bool mode = strcmp(name, "encryption_mode") == 0;
 
 	if (p->type == CONF_POLICY_SECURE_DELIVERY) {
 		if (strcmp(name, "untrusted") == 0) {
-			return strcmp(p->option,
-			              "secure_smtp_where_possible") != 0 ||
-			       strcmp(p->encryption_mode, "relaxed") == 0;
+			return enforced || never ||
+			       is_word(p->encryption_mode, "relaxed");
 		}
-		return strcmp(p->option, "no_tls") == 0 &&
-		       (mode || strcmp(name, "ssl_mode") == 0);
+		return never && (mode || strcmp(name, "ssl_mode") == 0);
 	}
 	if (p->type == CONF_POLICY_SECURE_RECEIPT) {
 		if (mode) {
-			return enforced ? strcmp(p->client_certificate,
-			                         "required") != 0
-			                : strcmp(p->option, "no_tls") == 0;
+			return never ||
+			       (enforced &&
+			        !is_word(p->client_certificate, "required"));
 		}
 		return !enforced && (strcmp(name, "ssl_mode") == 0 ||
 		                     strcmp(name, "tls_version") == 0 ||

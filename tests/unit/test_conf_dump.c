@@ -220,50 +220,47 @@ hard_strings(void **state)
 static void
 policies_about_tls(void **state)
 {
-	static const char *const delivery[] = {
-		"",
-		"honour = ( );",
-		"honour = \"dane\"; untrusted = \"clear\";",
-		"untrusted = \"defer\"; ssl_mode = \"strong\";",
-		"encryption_mode = \"relaxed\"; honour = \"mta_sts\";",
-		"encryption_mode = \"relaxed\"; ssl_mode = \"strong\"; "
-		"certificate = \"gw.pem\"; key = \"gw.key\";",
-		"option = \"enforced_tls\"; ca_file = \"gw.pem\";",
-		"option = \"enforced_tls\"; encryption_mode = \"relaxed\"; "
-		"ssl_mode = \"strong\";",
-		"option = \"no_tls\";",
-		"option = \"no_tls\"; honour = ( );",
+#define D "secure_delivery"
+#define R "secure_receipt"
+
+	static const struct {
+		const char *type;
+		const char *fields;
+	} cases[] = {
+		{ D, "" },
+		{ D, "honour = ( );" },
+		{ D, "honour = \"dane\"; untrusted = \"clear\";" },
+		{ D, "untrusted = \"defer\"; ssl_mode = \"strong\";" },
+		{ D, "encryption_mode = \"relaxed\"; honour = \"mta_sts\";" },
+		{ D, "encryption_mode = \"relaxed\"; ssl_mode = \"strong\"; "
+		     "certificate = \"gw.pem\"; key = \"gw.key\";" },
+		{ D, "option = \"enforced_tls\"; ca_file = \"gw.pem\";" },
+		{ D, "option = \"enforced_tls\"; "
+		     "encryption_mode = \"relaxed\";" },
+		{ D, "option = \"no_tls\";" },
+		{ D, "option = \"no_tls\"; honour = ( );" },
+		{ R, "" },
+		{ R, "encryption_mode = \"relaxed\"; ssl_mode = "
+		     "\"default\";" },
+		{ R, "option = \"no_tls\";" },
+		{ R, "option = \"enforced_tls\";" },
+		{ R, "option = \"enforced_tls\"; tls_version = \"1.3\"; "
+		     "ssl_mode = \"strong\";" },
+		{ R, "option = \"enforced_tls\"; "
+		     "client_certificate = \"required\";" },
+		{ R, "option = \"enforced_tls\"; "
+		     "client_certificate = \"required\"; "
+		     "encryption_mode = \"relaxed\";" },
 	};
-	static const char *const receipt[] = {
-		"",
-		"encryption_mode = \"relaxed\"; ssl_mode = \"default\";",
-		"option = \"no_tls\";",
-		"option = \"enforced_tls\";",
-		"option = \"enforced_tls\"; tls_version = \"1.3\"; "
-		"ssl_mode = \"strong\";",
-		"option = \"enforced_tls\"; client_certificate = "
-		"\"required\";",
-		"option = \"enforced_tls\"; client_certificate = "
-		"\"required\"; encryption_mode = \"relaxed\";",
-	};
+
 	char text[1000];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(delivery) / sizeof(delivery[0]); i++) {
-		print_message("secure_delivery %s\n", delivery[i]);
-		(void)snprintf(
-			text, sizeof(text),
-			TLS SOURCES
-			"policies = { secure_delivery = ( { %s } ); };\n",
-			delivery[i]);
-		round_trip(text);
-	}
-	for (size_t i = 0; i < sizeof(receipt) / sizeof(receipt[0]); i++) {
-		print_message("secure_receipt %s\n", receipt[i]);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		print_message("%s %s\n", cases[i].type, cases[i].fields);
 		(void)snprintf(text, sizeof(text),
-		               TLS SOURCES
-		               "policies = { secure_receipt = ( { %s } ); };\n",
-		               receipt[i]);
+		               TLS SOURCES "policies = { %s = ( { %s } ); };\n",
+		               cases[i].type, cases[i].fields);
 		round_trip(text);
 	}
 	round_trip(TLS SOURCES
