@@ -30,6 +30,8 @@ int command_status(struct command *c, int argc, char **argv);
 int command_queue(struct command *c, int argc, char **argv);
 int command_tls_results(struct command *c, int argc, char **argv);
 int command_senders(struct command *c, int argc, char **argv);
+int command_explain(struct command *c, int argc, char **argv);
+int command_tls(struct command *c, int argc, char **argv);
 
 /* ---- shared ------------------------------------------------------------ */
 

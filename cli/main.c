@@ -40,11 +40,27 @@ static const char help[] =
 	"      import FILE [--partial]\n"
 	"                       from CSV, all of it, or what is good of it\n"
 	"      export           all that match, as CSV\n"
+	"  explain          what would become of a mail, without sending it\n"
+	"      --ip ADDRESS     of the client\n"
+	"      --from ADDRESS, --null-sender\n"
+	"      --to ADDRESS     one recipient\n"
+	"      --header-from A  the From field, or\n"
+	"      --message FILE   the header of this message\n"
+	"      --live           ask DNS for the hosts\n"
+	"      --tls VERSION    of the client's session, 1.2 or 1.3\n"
+	"      --cipher NAME    the same\n"
+	"      --certificate-name NAME\n"
+	"                       in the client's certificate\n"
+	"      --auth           the client is authenticated\n"
+	"      --requiretls     MAIL has REQUIRETLS\n"
+	"  tls NAME         ask the hosts of a domain, or one host, how secure\n"
+	"                   a delivery would be\n"
+	"      --port N         instead of the configured one\n"
+	"      --from ADDRESS   under the policy for this sender as well\n"
 	"\n"
 	"  -c FILE     configuration (/etc/sortie/sortie.conf); names the socket\n"
 	"  -s SOCKET   socket of the daemon, instead of the configuration's\n"
-	"  --json      reload, status, queue, senders, tls-results: print what the\n"
-	"              daemon answered\n"
+	"  --json      all but check: print what the daemon answered\n"
 	"  --help, --version\n"
 	"\n"
 	"Options may stand before or behind the command. Exit status: 0 good,\n"
@@ -69,6 +85,8 @@ static const struct {
 	{ "queue", command_queue },
 	{ "tls-results", command_tls_results },
 	{ "senders", command_senders },
+	{ "explain", command_explain },
+	{ "tls", command_tls },
 };
 
 static int
@@ -80,7 +98,8 @@ run(struct command *c, int argc, char **argv)
 		}
 	}
 	return command_usage("there is no command \"%s\", only check, reload, "
-	                     "status, queue, senders and tls-results",
+	                     "status, queue, senders, tls-results, explain "
+	                     "and tls",
 	                     argv[0]);
 }
 

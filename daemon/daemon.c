@@ -24,6 +24,7 @@
 #include "daemon/control/control.h"
 #include "daemon/deliver/deliver.h"
 #include "daemon/deliver/sts.h"
+#include "daemon/deliver/probe.h"
 #include "daemon/doors.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/resolver.h"
@@ -47,6 +48,7 @@ struct lane { /* one reactor and what lives on it */
 	/* Borrowed; the first lane's only, else NULL. */
 	struct tls_results *tls_results;
 	struct tls_sender *tls_sender;
+	struct prober *prober; /* the first lane's only, else NULL */
 	struct task task;
 	_Atomic bool ended;
 	_Atomic uint64_t sessions;
@@ -219,6 +221,7 @@ on_end(struct task *t)
 
 	receiver_free(&l->receiver);
 	deliverer_free(&l->deliverer);
+	prober_free(&l->prober);
 	if (l->tls_sender != NULL) {
 		tls_sender_stop(l->tls_sender);
 		tls_results_stop(l->tls_results);
@@ -352,6 +355,15 @@ signals_init(struct daemon *d, struct err *e)
 }
 
 static void
+prober_init(struct lane *l)
+{
+	struct prober_options o = { .reactor = l->reactor,
+		                    .resolver = l->resolver };
+
+	l->prober = prober_new(&o);
+}
+
+static void
 tls_reports_init(struct daemon *d)
 {
 	struct lane *l = &d->lanes[0];
@@ -409,6 +421,7 @@ engine_init(struct daemon *d, struct err *e)
 		}
 	}
 	tls_reports_init(d);
+	prober_init(&d->lanes[0]);
 	return 0;
 }
 
@@ -432,6 +445,14 @@ stuck(void *arg, char *out, size_t size)
 	return watchdog_stuck(d->watchdog, out, size);
 }
 
+static struct snapshot *
+snapshot_now(void *arg)
+{
+	const struct daemon *d = arg;
+
+	return d->snapshot;
+}
+
 static int
 control_init(struct daemon *d, struct err *e)
 {
@@ -442,7 +463,10 @@ control_init(struct daemon *d, struct err *e)
 		.receive = &d->receive,
 		.reload = reload,
 		.stuck = stuck,
+		.snapshot = snapshot_now,
 		.arg = d,
+		.prober_reactor = d->lanes[0].reactor,
+		.prober = &d->lanes[0].prober,
 		.started_ms = d->started_ms,
 		.hostname = d->conf->gateway.hostname,
 		.reactors = d->lanes_n,

@@ -148,6 +148,8 @@ control_job_free(struct control_job **jobp)
 	free(job->status);
 	free(job->domain);
 	control_senders_free(&job->senders);
+	control_explain_free(&job->explain);
+	control_probe_free(&job->probe);
 	free(job);
 }
 
@@ -293,6 +295,8 @@ static const struct {
 	  control_senders_delete },
 	{ "/v1/senders/import", EVHTTP_REQ_POST, "POST",
 	  control_senders_import },
+	{ "/v1/explain", EVHTTP_REQ_POST, "POST", control_explain_post },
+	{ "/v1/tls", EVHTTP_REQ_GET, "GET", control_probe_get },
 	{ "/v1/reload", EVHTTP_REQ_POST, "POST", post_reload },
 };
 
@@ -319,7 +323,7 @@ on_request(struct evhttp_request *req, void *arg)
 	}
 	control_reply_error(req, 404,
 	                    "there are /v1/status, /v1/queue, /v1/senders, "
-	                    "/v1/tls/results "
+	                    "/v1/explain, /v1/tls, /v1/tls/results "
 	                    "and /v1/reload");
 }
 
@@ -385,6 +389,7 @@ control_free(struct control **cp)
 	if (c == NULL) {
 		return;
 	}
+	c->ending = true;
 	/* The workers hold pointers to this until they have answered. */
 	while (c->jobs > 0) {
 		struct task_list done;

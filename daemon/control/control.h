@@ -32,9 +32,11 @@
  */
 
 struct control;
+struct prober;
 struct queue;
 struct reactor;
 struct receive_counters;
+struct snapshot;
 
 struct control_options {
 	struct reactor *reactor; /* the main thread's; its base runs evhttp */
@@ -45,7 +47,13 @@ struct control_options {
 	int (*reload)(void *arg, struct err *e);
 	/* Is a thread stuck? Then which, in words. Any thread. */
 	bool (*stuck)(void *arg, char *out, size_t size);
+	/* The snapshot in force, borrowed. Main thread. */
+	struct snapshot *(*snapshot)(void *arg);
 	void *arg;
+	/* Who asks other hosts, on his reactor's thread, where alone the
+	 * pointer is read: NULL when he has ended. */
+	struct reactor *prober_reactor;
+	struct prober *const *prober;
 	int64_t started_ms; /* wall */
 	const char *hostname;
 	unsigned reactors;

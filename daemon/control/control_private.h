@@ -13,6 +13,8 @@
 struct evhttp;
 struct evhttp_request;
 struct evkeyvalq;
+struct control_probe;
+struct explain_work;
 struct senders_work;
 struct watch;
 
@@ -29,6 +31,7 @@ struct control {
 	struct mailbox *answers; /* jobs that come back */
 	struct watch *watch;
 	unsigned jobs; /* under way */
+	bool ending;   /* other threads may be gone */
 };
 
 /* One request on its way through a worker. */
@@ -56,6 +59,10 @@ struct control_job {
 	/* For control_tls: owned by the job; NULL: all. */
 	char *domain;
 	uint32_t days;
+
+	/* For control_explain and control_probe; owned. */
+	struct explain_work *explain;
+	struct control_probe *probe;
 };
 
 /* ---- control.c: main thread ----------------------------------------- */
@@ -98,6 +105,13 @@ void control_senders_block(struct control *c, struct evhttp_request *req);
 void control_senders_delete(struct control *c, struct evhttp_request *req);
 void control_senders_import(struct control *c, struct evhttp_request *req);
 void control_senders_free(struct senders_work **w);
+
+/* ---- control_explain.c, control_probe.c ----------------------------- */
+
+void control_explain_post(struct control *c, struct evhttp_request *req);
+void control_explain_free(struct explain_work **w);
+void control_probe_get(struct control *c, struct evhttp_request *req);
+void control_probe_free(struct control_probe **p);
 
 /* ---- control_json.c: any thread ------------------------------------- */
 

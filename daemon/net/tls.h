@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -92,6 +93,20 @@ struct tls_facts {
 };
 
 void tls_facts_get(struct ssl_st *ssl, struct tls_facts *out);
+
+#define TLS_NAMES_MAX 8
+
+/* More of the peer's certificate, for who looks at a host closely. */
+struct tls_certificate {
+	int64_t not_before_ms; /* Unix; 0: cannot be read */
+	int64_t not_after_ms;
+	char names[TLS_NAMES_MAX][TLS_TEXT_MAX]; /* DNS and IP, printable */
+	size_t names_n;
+	size_t names_more; /* that are not in names */
+};
+
+/* All zero without a certificate. */
+void tls_certificate_get(struct ssl_st *ssl, struct tls_certificate *out);
 /* Does the peer's verified certificate carry this DNS name (exact or
  * left-most wildcard, RFC 6125)? For require = "certificate". */
 bool tls_peer_has_name(struct ssl_st *ssl, const char *name);

@@ -226,7 +226,7 @@ def test_weak_tls(make_world, factory):
 
 # ---- handshakes ------------------------------------------------------------
 
-BROKEN = ("close", "close_at_once", "garbage", "plain_text", "alert",
+BROKEN = ("close", "garbage", "plain_text", "alert",
           "silence", "dribble", "injects_later")
 BROKEN_BY_CERTIFICATE = ("huge", "toy_key")
 DEADLINE = 2
@@ -258,6 +258,20 @@ def test_broken_handshakes(make_world, factory):
         for s in tried:
             wait_for(lambda s=s: s.end, 5, "the end of it")
             assert DEADLINE - 0.5 < s.end - s.asked < DEADLINE + 2
+
+
+def test_hanging_up_at_starttls(make_world):
+    """Without an answer it is no broken handshake: the host failed."""
+    world = make_world({
+        "open": {"encryption_mode": "relaxed"},
+        "shut": {"option": "enforced_tls", "encryption_mode": "relaxed"}})
+    peer = world.add("hangs_up", behaviour="close_at_once")
+    world.start()
+    for policy in ("open", "shut"):
+        world.send(recipient("hangs_up", policy))
+        line = world.line("deferred", recipient("hangs_up", policy))
+        assert 'while="sending STARTTLS"' in line, line
+    assert not peer.messages and not peer.leaks()
 
 
 @pytest.mark.parametrize("option", ["secure_smtp_where_possible",
