@@ -31,6 +31,8 @@ class Factory:
         self.dir = pathlib.Path(path)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.root_key, self.root = self._authority("Root")
+        self.mid_key, self.mid = self._authority(
+            "Intermediate", self.root_key, self.root)
         self.file = self._write("root.pem", [self.root])
         self.other_key, self.other = self._authority("Other Root")
         self.other_file = self._write("other.pem", [self.other])
@@ -78,8 +80,9 @@ class Factory:
         """Who signs a certificate of a kind that is about its chain: key,
         certificate, and what is sent behind the leaf."""
         if kind in ("intermediate", "no_intermediate"):
-            more = {}
-        elif kind == "old_intermediate":
+            return (self.mid_key, self.mid,
+                    [self.mid] if kind == "intermediate" else [])
+        if kind == "old_intermediate":
             more = {"end": -1}
         elif kind == "leaf_issued":
             more = {"ca": False}
@@ -100,7 +103,7 @@ class Factory:
             return key, cert, []
         key, cert = self._authority(f"{kind} CA", self.root_key, self.root,
                                     **more)
-        return key, cert, [] if kind == "no_intermediate" else [cert]
+        return key, cert, [cert]
 
     def make(self, kind, host):
         key = ec.generate_private_key(ec.SECP256R1())
