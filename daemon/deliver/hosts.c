@@ -11,7 +11,7 @@
 #include "conf/conf.h"
 #include "daemon/deliver/deliver_private.h"
 
-#define TTL_MIN_S       60
+#define TTL_MIN_S       10
 #define TTL_MAX_S       3600
 #define TTL_ROUTE_S     1     /* a reload may have changed it */
 #define LOOKUP_PAUSE_MS 10000 /* after a failed one */

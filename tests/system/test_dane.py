@@ -402,7 +402,7 @@ def test_local_data_is_never_secure(make_lab, tmp_path, world):
 
 # ---- change ----------------------------------------------------------------
 
-HOSTS_S = 60  # for which hosts and their records are at least believed
+HOSTS_S = 10  # for which hosts and their records are at least believed
 
 
 def test_what_is_published_changes(make_lab, tmp_path, world):
