@@ -274,6 +274,21 @@ def test_hanging_up_at_starttls(make_world):
     assert not peer.messages and not peer.leaks()
 
 
+def test_hanging_up_at_starttls(make_world):
+    """Whoever closes before the 220 has failed as a host, not at TLS: no mail
+    goes in clear for it."""
+    world = make_world({
+        "open": {"encryption_mode": "relaxed"},
+        "shut": {"option": "enforced_tls", "encryption_mode": "relaxed"}})
+    peer = world.add("ends", behaviour="close_at_once")
+    world.start()
+    walk(world, {("ends", "open"): "deferred", ("ends", "shut"): "deferred"})
+    for policy in world.policies:
+        line = world.line("deferred", recipient("ends", policy))
+        assert ' while="sending STARTTLS" ' in line, line
+    assert len(peer.seen) == 2 and not peer.leaks()
+
+
 @pytest.mark.parametrize("option", ["secure_smtp_where_possible",
                                     "enforced_tls"])
 def test_b06_octets_behind_220(make_world, option):

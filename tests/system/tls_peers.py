@@ -45,7 +45,6 @@ class Peer(Sink):
     def __init__(self, address, port, tls=None, behaviour=None, **options):
         self.seen = []
         self.behaviour = BEHAVIOURS[behaviour] if behaviour else None
-        self.names = {}  # by id of an SSLObject: what SNI asked for
         if tls is not None:
             tls.sni_callback = self._on_name
         elif behaviour is not None:
