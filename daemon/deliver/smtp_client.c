@@ -147,7 +147,11 @@ smtp_client_fail(struct smtp_client *s, const struct smtp_status *status)
 		end_and_pump(s);
 		return;
 	}
-	if (s->state == SMTP_CLIENT_HANDSHAKE) {
+	/* With TLS 1.3 the peer's verdict on our side of the handshake comes
+	 * when we think that it is done. */
+	bool late = s->state == SMTP_CLIENT_EHLO && s->tls.active &&
+	            status->source == STATUS_TLS;
+	if (s->state == SMTP_CLIENT_HANDSHAKE || late) {
 		smtp_client_tls_broken(s, status);
 	} else {
 		destination_host_failed(d, s->host, status);
@@ -246,7 +250,9 @@ on_input(void *arg, const char *data, size_t len)
 static void
 on_lost(struct smtp_client *s, const char *why)
 {
-	bool tls = s->state == SMTP_CLIENT_HANDSHAKE;
+	bool tls = s->state == SMTP_CLIENT_HANDSHAKE ||
+	           (s->state == SMTP_CLIENT_EHLO && s->tls.active &&
+	            strncmp(why, "TLS ", 4) == 0);
 
 	if (s->state == SMTP_CLIENT_READY && s->transactions_n == 0) {
 		end_and_pump(s); /* idle: the peer may end it any time */

@@ -141,7 +141,7 @@ void
 smtp_client_tls_broken(struct smtp_client *s, const struct smtp_status *status)
 {
 	const struct tls_floor *f = &s->evidence.floor;
-	bool done = s->tls.active;
+	bool done = s->tls.active && s->state == SMTP_CLIENT_HANDSHAKE;
 	enum tls_move move =
 		tls_floor_move(f, done ? TLS_PEER_UNTRUSTED : TLS_PEER_BROKEN);
 	struct smtp_status away = *status;

@@ -54,7 +54,7 @@ put_tls(struct log_line *l, const struct deliver_job *job)
 		log_str(l, "fingerprint", t->fingerprint);
 		log_str(l, "resumed", t->resumed ? "yes" : "no");
 	}
-	log_str(l, "level", tls_move_word(e->move));
+	log_str(l, "security", tls_move_word(e->move));
 	log_str(l, "required", tls_floor_word(&e->floor));
 	if (e->floor.by != TLS_BY_NOBODY) {
 		log_str(l, "required_by", tls_by_word(e->floor.by));

@@ -296,6 +296,10 @@ resolver = {{ local_data = (
 delivery = {{ port = {sink_port}; forbidden_networks = ( ); }};
 authorized_outbound = ( {{ network = "127.0.0.0/8"; }} );
 internal_domains = ( {{ domain = "example.com"; }} );
+policies = {{
+    secure_delivery = ( {{ narrative = "Bench"; option = "{option}"; }} );
+    auto_allow_creation = ( {{ from = "internal"; to = "external"; }} );
+}};
 """
 
 
@@ -322,6 +326,8 @@ class Sortied(Contender):
         write(self.folder + "/sortie.conf", SORTIE_CONF.format(
             address=self.address, port=self.port, folder=self.folder,
             sink_port=self.sink_port, tls=tls,
+            option="enforced_tls" if self.tls else
+            "secure_smtp_where_possible",
             records=",\n".join("    " + r for r in records)))
 
     @staticmethod

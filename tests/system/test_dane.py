@@ -127,7 +127,7 @@ class Lab:
             return "deferred", line
         assert len(got) == 1
         for word in ("verified", "encrypted", "clear"):
-            if f" level={word} " in line:
+            if f" security={word} " in line:
                 assert (got[0].tls is None) == (word == "clear")
                 return word, line
         raise AssertionError(line)
@@ -426,7 +426,7 @@ def test_what_is_published_changes(make_lab, tmp_path, world):
     lines = wait_for(lambda: len(lab.g.lines("delivered", to="u@roll.test"))
                      == 2 and lab.g.lines("delivered", to="u@roll.test"))
     assert " resumed=no " in lines[0] and " resumed=yes " in lines[1], lines
-    assert all(" level=verified " in l for l in lines)
+    assert all(" security=verified " in l for l in lines)
 
     # The records are of another key, the host as it was.
     roll.records = [r for r in roll.records if "TLSA" not in r]

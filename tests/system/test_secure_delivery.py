@@ -167,7 +167,7 @@ def check_one(g, kind, policy):
     if (got[0].tls is not None) != secure:
         return f"TLS {got[0].tls}"
     word = "clear" if want == "fresh" else want
-    if f" level={word} " not in line:
+    if f" security={word} " not in line:
         return line
     if want == "verified" and " verified=yes " not in line:
         return line
@@ -232,7 +232,7 @@ def test_a_policys_own_authority(make_gateway, make_sink, factory):
     g.start()
     send(g)
     line = g.wait_log("delivered", to="b@partner.test")[0]
-    assert " level=verified " in line and 'issuer="CN=Other Root"' in line
+    assert " security=verified " in line and 'issuer="CN=Other Root"' in line
     assert sink.wait()[0].tls
     # And the gateway's does not count there.
     sink.tls = factory.server("good", "mx0.partner.test")
@@ -252,7 +252,7 @@ def test_fingerprints_are_all_the_trust(make_gateway, make_sink, factory):
     g.start()
     send(g)
     line = g.wait_log("delivered")[0]
-    assert " level=verified " in line
+    assert " security=verified " in line
     assert f"fingerprint={fingerprint(pem)}" in line
     # A certificate that is good in every other way is not enough.
     sink.tls = factory.server("good", "mx0.partner.test")
@@ -427,7 +427,7 @@ def test_sessions_are_not_resumed_across_policies(make_gateway, make_sink,
     lines = wait_for(lambda: len(g.lines("delivered")) == 2 and
                      g.lines("delivered"), what="two deliveries")
     assert " resumed=no " in lines[0] and " resumed=yes " in lines[1]
-    assert all(" level=encrypted " in l for l in lines)
+    assert all(" security=encrypted " in l for l in lines)
     send(g, "boss@partner.test")
     assert "cannot be trusted" in g.wait_log("deferred")[0]
     assert len(sink.messages) == 2
@@ -442,7 +442,7 @@ def test_sessions_are_not_resumed_across_policies(make_gateway, make_sink,
             time.sleep(0.5)
     wait_for(lambda: len(sink.messages) >= 4, 15, "the boss's mail")
     last = g.lines("delivered", to="boss@partner.test")
-    assert all(" level=verified " in l and " verified=yes " in l
+    assert all(" security=verified " in l and " verified=yes " in l
                for l in last), last
 
 
