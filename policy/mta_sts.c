@@ -82,7 +82,7 @@ mta_sts_mode_word(enum mta_sts_mode m)
 	return mode_words[m];
 }
 
-/* ---- the TXT record -------------------------------------------------- */
+/* ---- the TXT record ------------------------------------------------ */
 
 static bool
 is_id(struct span s)
@@ -189,7 +189,7 @@ mta_sts_record_parse(const uint8_t *data, size_t len,
 	return MTA_STS_RECORD_GOOD;
 }
 
-/* ---- parsing a policy ------------------------------------------------ */
+/* ---- parsing a policy ---------------------------------------------- */
 
 struct parse {
 	bool version;
@@ -427,7 +427,7 @@ mta_sts_policy_parse(const char *body, size_t len, struct err *e)
 	return policy;
 }
 
-/* ---- using one ------------------------------------------------------- */
+/* ---- using one ----------------------------------------------------- */
 
 struct mta_sts_policy *
 mta_sts_policy_ref(const struct mta_sts_policy *p)

@@ -5,6 +5,7 @@
  */
 #include "daemon/deliver/sts.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ struct sts {
 	struct lead_list leads;
 };
 
-/* ---- the addresses of a policy host ------------------------------------- */
+/* ---- the addresses of a policy host -------------------------------- */
 
 static void
 lead_free(struct lead *l)
@@ -172,7 +173,7 @@ lead_start(struct sts *s, struct conf *c, const char *domain,
 	}
 }
 
-/* ---- the end of a question ---------------------------------------------- */
+/* ---- the end of a question ----------------------------------------- */
 
 static void
 query_free(struct sts_query *q)
@@ -184,8 +185,10 @@ query_free(struct sts_query *q)
 static void
 query_detach(struct sts_query *q)
 {
-	struct sts_source *s = &q->sts->source;
+	struct sts_source *s;
 
+	assert(q->sts != NULL);
+	s = &q->sts->source;
 	if (q->txt != NULL) {
 		s->cancel(s->ctx, &q->txt);
 	}
@@ -254,7 +257,7 @@ on_landed(struct task *t)
 	finish(q, &q->wait.verdict);
 }
 
-/* ---- the TXT record ------------------------------------------------------ */
+/* ---- the TXT record ------------------------------------------------ */
 
 /* Exactly one record that begins as one of MTA-STS, and a good one. */
 static bool
@@ -369,7 +372,7 @@ sts_find(struct sts *s, struct conf *c, const char *domain, sts_cb done,
 	return ask(s, c, domain, done, arg);
 }
 
-/* ---- keeping fresh ------------------------------------------------------- */
+/* ---- keeping fresh ------------------------------------------------- */
 
 struct sweep {
 	struct sts *sts;
@@ -401,7 +404,7 @@ on_timer(void *arg)
 	timer_set(&s->timer, TICK_MS);
 }
 
-/* ---- one reactor's ------------------------------------------------------- */
+/* ---- one reactor's ------------------------------------------------- */
 
 static struct dns_query *
 real_query(void *ctx, const char *name, enum dns_type type, dns_cb on_answer,
@@ -467,19 +470,20 @@ void
 sts_free(struct sts **sp)
 {
 	struct sts *s = *sp;
+	struct sts_query *next;
+	struct lead *after;
 
 	if (s == NULL) {
 		return;
 	}
 	*sp = NULL;
-	while (!TAILQ_EMPTY(&s->queries)) {
-		struct sts_query *q = TAILQ_FIRST(&s->queries);
-
+	for (struct sts_query *q = TAILQ_FIRST(&s->queries); q != NULL;
+	     q = next) {
+		next = TAILQ_NEXT(q, link);
 		sts_query_cancel(&q);
 	}
-	while (!TAILQ_EMPTY(&s->leads)) {
-		struct lead *l = TAILQ_FIRST(&s->leads);
-
+	for (struct lead *l = TAILQ_FIRST(&s->leads); l != NULL; l = after) {
+		after = TAILQ_NEXT(l, link);
 		sts_cache_fail(l->flight, NULL);
 		lead_free(l);
 	}

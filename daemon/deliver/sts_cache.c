@@ -86,7 +86,7 @@ sts_verdict_clear(struct sts_verdict *v)
 	mta_sts_policy_unref(&v->policy);
 }
 
-/* ---- entries; all with the lock held ---------------------------------- */
+/* ---- entries; all with the lock held ------------------------------- */
 
 static int
 compare(const void *a, const void *b)
@@ -205,23 +205,32 @@ shrink(struct sts_cache *c)
 	}
 }
 
+/* NULL: nothing is known. */
 static struct known *
-find(struct sts_cache *c, const char *domain, bool make)
+find(struct sts_cache *c, const char *domain)
+{
+	struct known *probe = known_new(domain);
+	struct known **node = tfind(probe, &c->tree, compare);
+
+	free(probe);
+	return node != NULL ? *node : NULL;
+}
+
+static struct known *
+find_or_make(struct sts_cache *c, const char *domain)
 {
 	struct known *fresh = known_new(domain);
-	struct known **node = make ? tsearch(fresh, &c->tree, compare)
-	                           : tfind(fresh, &c->tree, compare);
-	struct known *e = node != NULL ? *node : NULL;
+	struct known **node = tsearch(fresh, &c->tree, compare);
 
-	if (make && node == NULL) {
+	if (node == NULL) {
 		abort(); /* out of memory */
 	}
-	if (e != fresh) {
+	if (*node != fresh) {
 		free(fresh);
-	} else {
-		link_in(c, e);
+		return *node;
 	}
-	return e;
+	link_in(c, fresh);
+	return fresh;
 }
 
 static void
@@ -233,7 +242,7 @@ drop_expired(struct sts_cache *c, struct known *e)
 	}
 }
 
-/* ---- asking ------------------------------------------------------------ */
+/* ---- asking -------------------------------------------------------- */
 
 /* Once a day, or half-way through a shorter life. */
 static bool
@@ -298,6 +307,17 @@ wants_fetch(const struct sts_cache *c, const struct known *e, const char *id,
 	       c->flights_n < STS_FLIGHTS_MAX && (!same || is_due(e));
 }
 
+static void
+touch(struct sts_cache *c, struct known *e, bool used)
+{
+	drop_expired(c, e);
+	if (used) {
+		e->used_ms = clock_mono_ms();
+		link_out(c, e);
+		link_in(c, e);
+	}
+}
+
 enum sts_step
 sts_cache_ask(struct sts_cache *c, const char *domain, const char *id,
               struct sts_wait *w, struct sts_verdict *out,
@@ -309,19 +329,14 @@ sts_cache_ask(struct sts_cache *c, const char *domain, const char *id,
 
 	*lead_r = NULL;
 	lock(c);
-	e = find(c, domain, id != NULL);
+	e = id != NULL ? find_or_make(c, domain) : find(c, domain);
 	if (e != NULL) {
-		drop_expired(c, e);
+		touch(c, e, w != NULL);
 	}
-	if (e != NULL && w != NULL) {
-		e->used_ms = clock_mono_ms();
-		link_out(c, e);
-		link_in(c, e);
-	}
-	if (id != NULL && wants_fetch(c, e, id, &wait)) {
+	if (e != NULL && id != NULL && wants_fetch(c, e, id, &wait)) {
 		*lead_r = take_off(c, e, id);
 	}
-	if (w != NULL && wait) {
+	if (e != NULL && e->flight != NULL && w != NULL && wait) {
 		w->flight = e->flight;
 		TAILQ_INSERT_TAIL(&e->flight->waits, w, link);
 		step = STS_WAIT;
@@ -348,7 +363,7 @@ sts_cache_unwait(struct sts_cache *c, struct sts_wait *w)
 	return waiting;
 }
 
-/* ---- the end of a flight ------------------------------------------------ */
+/* ---- the end of a flight ------------------------------------------- */
 
 static void
 log_policy(enum log_level level, const struct sts_flight *f,
@@ -541,7 +556,7 @@ sts_cache_fail(struct sts_flight *f, const char *text)
 	land(f, NULL, "sts-policy-fetch-error", e.text);
 }
 
-/* ---- the whole ---------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------- */
 
 void
 sts_cache_sweep(struct sts_cache *c, void (*due)(void *arg, const char *domain),
@@ -590,7 +605,7 @@ on_row(void *arg, const struct store_sts *row)
 		mta_sts_policy_unref(&p);
 		return;
 	}
-	e = find(c, row->domain, true);
+	e = find_or_make(c, row->domain);
 	(void)snprintf(e->id, sizeof(e->id), "%s", row->id);
 	e->fetched_ms = row->fetched_ms;
 	e->expires_ms = row->expires_ms;

@@ -46,10 +46,10 @@ struct https_transfer {
 	char error[CURL_ERROR_SIZE];
 };
 
-/* ---- what the server sends ------------------------------------------- */
+/* ---- what the server sends ----------------------------------------- */
 
 static size_t
-on_header(char *data, size_t size, size_t n, void *arg)
+on_header(const char *data, size_t size, size_t n, void *arg)
 {
 	struct https_transfer *t = arg;
 
@@ -101,7 +101,7 @@ on_tls(CURL *easy, void *ssl_ctx, void *arg)
 	               : CURLE_SSL_CERTPROBLEM;
 }
 
-/* ---- one transfer ----------------------------------------------------- */
+/* ---- one transfer -------------------------------------------------- */
 
 static struct curl_slist *
 addresses(const struct https_fetch *f)
@@ -261,7 +261,7 @@ start(struct https_fetcher *fr, struct https_fetch *f)
 	fr->running = f;
 }
 
-/* ---- its end ----------------------------------------------------------- */
+/* ---- its end ------------------------------------------------------- */
 
 static bool
 media_type_is(const char *value, const char *wanted)
@@ -379,7 +379,7 @@ finish_transfers(struct https_fetcher *fr)
 	}
 }
 
-/* ---- the thread --------------------------------------------------------- */
+/* ---- the thread ---------------------------------------------------- */
 
 static struct https_fetch *
 pop_waiting(struct https_fetcher *fr)

@@ -33,7 +33,7 @@
 #define OK_HEAD   "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 #define POLICY    "version: STSv1\n"
 
-/* ---- certificates ----------------------------------------------------------- */
+/* ---- certificates -------------------------------------------------- */
 
 struct identity {
 	X509 *cert;
@@ -89,7 +89,7 @@ identity_free(struct identity *i)
 	EVP_PKEY_free(i->key);
 }
 
-/* ---- the server --------------------------------------------------------------- */
+/* ---- the server ---------------------------------------------------- */
 
 enum habit {
 	SERVE = 0, /* the answer, then the end */
@@ -163,10 +163,12 @@ talk(SSL *ssl)
 static void *
 serve(void *arg)
 {
-	int fd = (int)(intptr_t)arg;
+	int *own = arg;
+	int fd = *own;
 	SSL_CTX *ctx;
 	SSL *ssl;
 
+	free(own);
 	if (t.habit == MUTE) {
 		char c;
 
@@ -199,10 +201,12 @@ listen_on(void *arg)
 		int fd = accept(t.listener, NULL, NULL);
 
 		if (fd != -1) {
+			int *own = mem_alloc(sizeof(fd));
+
+			*own = fd;
 			assert_true(t.peers_n < PEERS);
 			assert_int_equal(thread_start(&t.peers[t.peers_n],
-			                              "peer", serve,
-			                              (void *)(intptr_t)fd),
+			                              "peer", serve, own),
 			                 0);
 			t.peers_n++;
 		}
@@ -259,7 +263,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* ---- fetches ------------------------------------------------------------------- */
+/* ---- fetches ------------------------------------------------------- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;

@@ -18,7 +18,7 @@
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 #define A32         "abcdefghijklmnopqrstuvwxyz012345"
 
-/* ---- records -------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------- */
 
 struct record_row {
 	const char *text;
@@ -99,7 +99,7 @@ record_with_nul(void **state)
 	                 MTA_STS_RECORD_BAD);
 }
 
-/* ---- policies -------------------------------------------------------------- */
+/* ---- policies ------------------------------------------------------ */
 
 struct policy_row {
 	const char *body;
@@ -295,7 +295,7 @@ policy_limits(void **state)
 	free(body);
 }
 
-/* ---- matching --------------------------------------------------------------- */
+/* ---- matching ------------------------------------------------------ */
 
 struct match_row {
 	const char *pattern;
