@@ -34,11 +34,16 @@ def world(tmp_path):
     w.close()
 
 
+def certificates(pem):
+    """Each of a file, as PEM."""
+    return re.findall(
+        rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n",
+        pathlib.Path(pem).read_bytes(), re.S)
+
+
 def tlsa(pem, usage, selector, matching, nth=0):
     """The rdata for the nth certificate of a file, as text."""
-    cert = x509.load_pem_x509_certificate(re.findall(
-        rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n",
-        pathlib.Path(pem).read_bytes(), re.S)[nth])
+    cert = x509.load_pem_x509_certificate(certificates(pem)[nth])
     data = (cert.public_bytes(DER) if selector == 0 else
             cert.public_key().public_bytes(DER, SPKI))
     if matching != 0:
@@ -162,20 +167,17 @@ def cases(factory, tmp_path):
     bad = hopeless_certificate(tmp_path / "hopeless.pem")
     other = hopeless_certificate(tmp_path / "other.pem")
 
-    def chain(kind, domain):
-        return factory.make(kind, f"mx.{domain}.test")
-
-    def mid(usage, selector, matching):
-        return tlsa(chain("intermediate", "x")[0], usage, selector, matching,
-                    1)
-
-    def server(kind, domain):
-        return context(*chain(kind, domain))
+    def anchored(selector, matching, name, sent=True):
+        """A record of the authority that signed for name, and that server,
+        which may leave it to the record to bring the authority."""
+        pem, key = factory.make("intermediate", name)
+        record = tlsa(pem, 2, selector, matching, 1)
+        if not sent:
+            path = pathlib.Path(pem)
+            path.write_bytes(certificates(pem)[0])
+        return [record], context(pem, key)
 
     with_tls = Sink.EXTENSIONS + ("STARTTLS",)
-    # Of the right chain, with the wrong end.
-    leaf_pem, leaf_key = chain("intermediate", "elsewhere")
-    domain_pem, domain_key = factory.make("intermediate", "ta-domain.test")
     table = {
         # The server's own certificate or key: nothing else counts.
         "ee311": ([tlsa(bad, 3, 1, 1)], context(bad), "verified", "3 1 1"),
@@ -192,21 +194,22 @@ def cases(factory, tmp_path):
                   [tlsa(bad, 3, 1, 1)], context(bad), "verified", "3 1 1"),
         "mismatch": ([tlsa(other, 3, 1, 1)], context(bad), "deferred", ""),
         # A chain that every browser would take is no excuse.
-        "mismatch-trusted": ([MISMATCH], server("good", "mismatch-trusted"),
+        "mismatch-trusted": ([MISMATCH],
+                             context(*factory.make(
+                                 "good", "mx.mismatch-trusted.test")),
                              "deferred", ""),
         # A trust anchor: names and dates are looked at.
-        "ta201": ([mid(2, 0, 1)], server("intermediate", "ta201"),
-                  "verified", "2 0 1"),
-        "ta211": ([mid(2, 1, 1)], server("intermediate", "ta211"),
-                  "verified", "2 1 1"),
-        "ta200": ([mid(2, 0, 0)], server("no_intermediate", "ta200"),
-                  "verified", "2 0 0"),
-        "ta-domain": ([mid(2, 0, 1)], context(domain_pem, domain_key),
-                      "verified", "2 0 1"),
-        "ta-name": ([mid(2, 0, 1)], context(leaf_pem, leaf_key),
-                    "deferred", ""),
+        "ta201": (*anchored(0, 1, "mx.ta201.test"), "verified", "2 0 1"),
+        "ta211": (*anchored(1, 1, "mx.ta211.test"), "verified", "2 1 1"),
+        "ta200": (*anchored(0, 0, "mx.ta200.test", sent=False), "verified",
+                  "2 0 0"),
+        # RFC 7672 3.2.3: the domain of the mail is a good name, too.
+        "ta-domain": (*anchored(0, 1, "ta-domain.test"), "verified", "2 0 1"),
+        "ta-name": (*anchored(0, 1, "mx.elsewhere.test"), "deferred", ""),
         "ta-other": ([tlsa(factory.other_file, 2, 0, 1)],
-                     server("intermediate", "ta-other"), "deferred", ""),
+                     context(*factory.make("intermediate",
+                                           "mx.ta-other.test")),
+                     "deferred", ""),
         "ta-leaf": ([tlsa(bad, 2, 0, 1)], context(bad), "deferred", ""),
         # What is published is never sent in clear.
         "silent": ([tlsa(bad, 3, 1, 1)], None, "deferred", "no STARTTLS"),
