@@ -3,9 +3,11 @@ handshakes (RFC 7672; checklist B09, B56, C70)."""
 
 import datetime
 import hashlib
+import http.server
 import pathlib
 import re
 import ssl
+import threading
 import time
 
 import pytest
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from certs import Factory
-from harness import Sink, message, wait_for
+from harness import Sink, free_port, message, wait_for
 from zone import World
 
 DER = serialization.Encoding.DER
@@ -34,11 +36,16 @@ def world(tmp_path):
     w.close()
 
 
+def certificates(pem):
+    """Each of a file, as PEM."""
+    return re.findall(
+        rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n",
+        pathlib.Path(pem).read_bytes(), re.S)
+
+
 def tlsa(pem, usage, selector, matching, nth=0):
     """The rdata for the nth certificate of a file, as text."""
-    cert = x509.load_pem_x509_certificate(re.findall(
-        rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n",
-        pathlib.Path(pem).read_bytes(), re.S)[nth])
+    cert = x509.load_pem_x509_certificate(certificates(pem)[nth])
     data = (cert.public_bytes(DER) if selector == 0 else
             cert.public_key().public_bytes(DER, SPKI))
     if matching != 0:
@@ -162,20 +169,17 @@ def cases(factory, tmp_path):
     bad = hopeless_certificate(tmp_path / "hopeless.pem")
     other = hopeless_certificate(tmp_path / "other.pem")
 
-    def chain(kind, domain):
-        return factory.make(kind, f"mx.{domain}.test")
-
-    def mid(usage, selector, matching):
-        return tlsa(chain("intermediate", "x")[0], usage, selector, matching,
-                    1)
-
-    def server(kind, domain):
-        return context(*chain(kind, domain))
+    def anchored(selector, matching, name, sent=True):
+        """A record of the authority that signed for name, and that server,
+        which may leave it to the record to bring the authority."""
+        pem, key = factory.make("intermediate", name)
+        record = tlsa(pem, 2, selector, matching, 1)
+        if not sent:
+            path = pathlib.Path(pem)
+            path.write_bytes(certificates(pem)[0])
+        return [record], context(pem, key)
 
     with_tls = Sink.EXTENSIONS + ("STARTTLS",)
-    # Of the right chain, with the wrong end.
-    leaf_pem, leaf_key = chain("intermediate", "elsewhere")
-    domain_pem, domain_key = factory.make("intermediate", "ta-domain.test")
     table = {
         # The server's own certificate or key: nothing else counts.
         "ee311": ([tlsa(bad, 3, 1, 1)], context(bad), "verified", "3 1 1"),
@@ -192,21 +196,22 @@ def cases(factory, tmp_path):
                   [tlsa(bad, 3, 1, 1)], context(bad), "verified", "3 1 1"),
         "mismatch": ([tlsa(other, 3, 1, 1)], context(bad), "deferred", ""),
         # A chain that every browser would take is no excuse.
-        "mismatch-trusted": ([MISMATCH], server("good", "mismatch-trusted"),
+        "mismatch-trusted": ([MISMATCH],
+                             context(*factory.make(
+                                 "good", "mx.mismatch-trusted.test")),
                              "deferred", ""),
         # A trust anchor: names and dates are looked at.
-        "ta201": ([mid(2, 0, 1)], server("intermediate", "ta201"),
-                  "verified", "2 0 1"),
-        "ta211": ([mid(2, 1, 1)], server("intermediate", "ta211"),
-                  "verified", "2 1 1"),
-        "ta200": ([mid(2, 0, 0)], server("no_intermediate", "ta200"),
-                  "verified", "2 0 0"),
-        "ta-domain": ([mid(2, 0, 1)], context(domain_pem, domain_key),
-                      "verified", "2 0 1"),
-        "ta-name": ([mid(2, 0, 1)], context(leaf_pem, leaf_key),
-                    "deferred", ""),
+        "ta201": (*anchored(0, 1, "mx.ta201.test"), "verified", "2 0 1"),
+        "ta211": (*anchored(1, 1, "mx.ta211.test"), "verified", "2 1 1"),
+        "ta200": (*anchored(0, 0, "mx.ta200.test", sent=False), "verified",
+                  "2 0 0"),
+        # RFC 7672 3.2.3: the domain of the mail is a good name, too.
+        "ta-domain": (*anchored(0, 1, "ta-domain.test"), "verified", "2 0 1"),
+        "ta-name": (*anchored(0, 1, "mx.elsewhere.test"), "deferred", ""),
         "ta-other": ([tlsa(factory.other_file, 2, 0, 1)],
-                     server("intermediate", "ta-other"), "deferred", ""),
+                     context(*factory.make("intermediate",
+                                           "mx.ta-other.test")),
+                     "deferred", ""),
         "ta-leaf": ([tlsa(bad, 2, 0, 1)], context(bad), "deferred", ""),
         # What is published is never sent in clear.
         "silent": ([tlsa(bad, 3, 1, 1)], None, "deferred", "no STARTTLS"),
@@ -398,6 +403,88 @@ def test_local_data_is_never_secure(make_lab, tmp_path, world):
     lab.start()
     lab.send("own.example")
     assert lab.outcome("own.example")[0] == "encrypted"
+
+
+class StsServer:
+    """Policies of mode "enforce" that allow mx.DOMAIN, for any DOMAIN."""
+
+    def __init__(self, address, port, tls):
+        self.asked = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(handler):  # pylint: disable=no-self-argument
+                domain = handler.headers["Host"].split(":")[0].split(
+                    ".", 1)[1]
+                self.asked.append(domain)
+                body = (f"version: STSv1\r\nmode: enforce\r\n"
+                        f"mx: mx.{domain}\r\nmax_age: 86400\r\n").encode()
+                handler.send_response(200)
+                handler.send_header("Content-Type", "text/plain")
+                handler.send_header("Content-Length", str(len(body)))
+                handler.end_headers()
+                handler.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer((address, port), Handler)
+        self.http.socket = tls.wrap_socket(self.http.socket,
+                                           server_side=True)
+        threading.Thread(target=self.http.serve_forever,
+                         daemon=True).start()
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def test_dane_beats_mta_sts(make_lab, factory, tmp_path, world):
+    """C71: where a host has TLSA records they alone say who it is."""
+    bad = hopeless_certificate(tmp_path / "bad.pem")
+    port = free_port()
+    lab = make_lab(mta_sts={"port": port})
+    table = {
+        # Only DANE takes this certificate, only MTA-STS that one.
+        "dane-takes": ([tlsa(bad, 3, 1, 1)], context(bad), "verified", "dane"),
+        "sts-takes": ([MISMATCH], context(*factory.make(
+            "good", "mx.sts-takes.test")), "deferred", "TLSA"),
+        # The policy is there: without DANE it decides.
+        "sts-alone": ([], context(bad), "deferred", "MTA-STS"),
+        "sts-alone-good": ([], context(*factory.make(
+            "good", "mx.sts-alone-good.test")), "verified", "mta_sts"),
+        # RFC 7672 2.2: mandatory TLS without trust is less than what the
+        # policy asks for; both hold.
+        "unusable": (["1 1 1 " + "00" * 32], context(bad), "deferred",
+                     "MTA-STS"),
+    }
+    server = factory.make("good", "mta-sts.dane-takes.test")
+    contexts = {d: context(*factory.make("good", f"mta-sts.{d}.test"))
+                for d in table}
+    tls = context(*server)
+
+    def choose(sock, name, _):
+        sock.context = contexts[name.split(".")[1]]
+
+    tls.sni_callback = choose
+    sts = StsServer("127.0.3.90", port, tls)
+    try:
+        for d, (records, ctx, _, _) in table.items():
+            lab.host(f"{d}.test", records, ctx)
+            world.add(f"{d}.test",
+                      f"mta-sts.{d}.test. 300 IN A 127.0.3.90",
+                      f'_mta-sts.{d}.test. 300 IN TXT "v=STSv1; id=1"')
+        lab.start()
+        for d in table:
+            lab.send(f"{d}.test")
+        wrong = {}
+        for d, (_, _, want, words) in table.items():
+            got, line = lab.outcome(f"{d}.test")
+            if got != want or words not in line:
+                wrong[d] = f"{got}, not {want} {words}: {line}"
+        assert not wrong, "\n".join(f"{k}: {v}" for k, v in wrong.items())
+        assert "sts-alone.test" in sts.asked
+    finally:
+        sts.close()
 
 
 # ---- change ----------------------------------------------------------------
