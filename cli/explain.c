@@ -115,21 +115,24 @@ check_question(const struct question *q)
 
 /* ---- the header of a file --- */
 
-/* The line's octets, its end as mail has it. False: it was the empty one. */
-static bool
+enum taken {
+	TAKEN_MORE = 0,
+	TAKEN_LAST, /* the empty line */
+	TAKEN_NOT,  /* no room */
+};
+
+/* The line's octets, with the end that lines have in mail. */
+static enum taken
 add_line(struct buf *out, const char *line, size_t len)
 {
-	bool crlf = len >= 2 && line[len - 2] == '\r';
-
-	while (len > 0 && line[len - 1] == '\n') {
-		len--;
+	if (line[len - 1] == '\n') {
+		len -= len > 1 && line[len - 2] == '\r' ? 2 : 1;
 	}
-	len -= crlf ? 1 : 0;
 	if (buf_append(out, line, len) == -1 ||
 	    buf_append(out, "\r\n", 2) == -1) {
-		return false;
+		return TAKEN_NOT;
 	}
-	return len > 0;
+	return len > 0 ? TAKEN_MORE : TAKEN_LAST;
 }
 
 static int
@@ -137,9 +140,9 @@ read_header(const char *name, struct buf *out)
 {
 	bool standard = strcmp(name, "-") == 0;
 	FILE *f = standard ? stdin : fopen(name, "rb");
+	enum taken taken = TAKEN_MORE;
 	char *line = NULL;
 	size_t cap = 0;
-	ssize_t n = 0;
 	int failed;
 
 	if (f == NULL) {
@@ -147,9 +150,14 @@ read_header(const char *name, struct buf *out)
 		              strerror(errno));
 		return COMMAND_USAGE;
 	}
-	do {
-		n = getline(&line, &cap, f);
-	} while (n > 0 && add_line(out, line, (size_t)n));
+	while (taken == TAKEN_MORE) {
+		ssize_t n = getline(&line, &cap, f);
+
+		if (n <= 0) {
+			break;
+		}
+		taken = add_line(out, line, (size_t)n);
+	}
 	failed = ferror(f);
 	free(line);
 	if (!standard) {
@@ -157,6 +165,13 @@ read_header(const char *name, struct buf *out)
 	}
 	if (failed != 0) {
 		(void)fprintf(stderr, "sortie: %s: cannot read\n", name);
+		return COMMAND_USAGE;
+	}
+	if (taken == TAKEN_NOT) {
+		(void)fprintf(
+			stderr,
+			"sortie: %s: the header is longer than %u octets\n",
+			name, HEADER_LIMIT);
 		return COMMAND_USAGE;
 	}
 	if (buf_len(out) == 0) {

@@ -181,6 +181,10 @@ check_names(const struct evkeyvalq *query, struct err *e)
 			               "certificate_name, auth, require_tls "
 			               "and live");
 		}
+		if (control_query(query, kv->key) != kv->value) {
+			return err_set(e, ERR_INVALID, "%s is given twice",
+			               parameters[i].name);
+		}
 		if (strlen(kv->value) > VALUE_MAX) {
 			return err_set(e, ERR_INVALID, "%s is too long",
 			               parameters[i].name);

@@ -523,6 +523,10 @@ parse(struct control_probe *p, const struct evkeyvalq *query, struct err *e)
 			               "unknown parameter; there are name, "
 			               "port and from");
 		}
+		if (control_query(query, kv->key) != kv->value) {
+			return err_set(e, ERR_INVALID, "%s is given twice",
+			               known[i]);
+		}
 	}
 	if (name == NULL || name[0] == '\0') {
 		return err_set(e, ERR_INVALID,
