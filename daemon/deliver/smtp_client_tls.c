@@ -21,13 +21,13 @@ who_asks(const struct smtp_client *s)
 	case TLS_BY_POLICY:
 		break;
 	case TLS_BY_MTA_STS:
-		return "the domain's MTA-STS policy";
+		return "the domain's MTA-STS policy requires";
 	case TLS_BY_DANE:
-		return "the domain's TLSA records";
+		return "the domain's TLSA records require";
 	case TLS_BY_REQUIRETLS:
-		return "the sender, by REQUIRETLS,";
+		return "the sender, by REQUIRETLS, requires";
 	}
-	return "the secure_delivery policy";
+	return "the secure_delivery policy requires";
 }
 
 static void
@@ -39,7 +39,7 @@ set_status(const struct smtp_client *s, enum smtp_stage stage,
 
 	smtp_status_set(out, STATUS_TLS, stage, 451,
 	                peer == TLS_PEER_SILENT ? "4.7.4" : "4.7.5",
-	                "%s %s%s%s%s; %s requires TLS%s", s->host->target.host,
+	                "%s %s%s%s%s; %s TLS%s", s->host->target.host,
 	                tls_peer_phrase(peer), *detail == '\0' ? "" : " (",
 	                detail, *detail == '\0' ? "" : ")", who_asks(s),
 	                trusted ? " with a peer that can be trusted" : "");
