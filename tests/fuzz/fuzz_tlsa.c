@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "policy/tlsa.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -121,7 +122,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	tlsa_set_unref(&a);
 	for (size_t i = 0; i < n; i++) {
-		free((void *)(uintptr_t)list[i].data);
+		free(mem_unconst(list[i].data));
 	}
 	return 0;
 }
