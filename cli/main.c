@@ -60,7 +60,7 @@ static const char help[] =
 	"\n"
 	"  -c FILE     configuration (/etc/sortie/sortie.conf); names the socket\n"
 	"  -s SOCKET   socket of the daemon, instead of the configuration's\n"
-	"  --json      all but check: print what the daemon answered\n"
+	"  --json      all but check, senders export: print the answer\n"
 	"  --help, --version\n"
 	"\n"
 	"Options may stand before or behind the command. Exit status: 0 good,\n"

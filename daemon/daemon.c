@@ -358,7 +358,8 @@ static void
 prober_init(struct lane *l)
 {
 	struct prober_options o = { .reactor = l->reactor,
-		                    .resolver = l->resolver };
+		                    .resolver = l->resolver,
+		                    .sts = l->sts };
 
 	l->prober = prober_new(&o);
 }

@@ -339,7 +339,9 @@ on_found(void *arg, const struct mx_result *found)
 		p->work[i].probe = p;
 		p->work[i].host = h;
 	}
-	if (p->route || (p->asks.no_dane && p->asks.no_mta_sts)) {
+	/* An address publishes nothing either. */
+	if (p->route || p->domain[0] == '[' ||
+	    (p->asks.no_dane && p->asks.no_mta_sts)) {
 		begin_talks(p);
 		return;
 	}
