@@ -71,6 +71,7 @@ struct conf {
 	struct conf_delivery delivery;
 	struct conf_admission admission;
 	struct conf_managed_senders managed_senders;
+	struct conf_tracking tracking;
 	struct conf_mta_sts mta_sts;
 	struct conf_tls_reports tls_reports;
 	struct conf_source *sources;

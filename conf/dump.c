@@ -634,7 +634,8 @@ int
 conf_dump(const struct conf *c, FILE *out)
 {
 	static const char *const plain[] = { "limits", "admission",
-		                             "managed_senders", "mta_sts",
+		                             "managed_senders", "tracking",
+		                             "mta_sts",
 		                             "tls_reports" };
 	struct dump d = { .out = out };
 

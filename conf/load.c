@@ -60,6 +60,7 @@ load_parts(struct loader *l)
 	load_fields(l, load_member(root, "admission"), root, "admission", l->c);
 	load_fields(l, load_member(root, "managed_senders"), root,
 	            "managed_senders", l->c);
+	load_fields(l, load_member(root, "tracking"), root, "tracking", l->c);
 	load_fields(l, load_member(root, "mta_sts"), root, "mta_sts", l->c);
 	load_tls_reports(l, root);
 	load_sources(l, root);

@@ -123,6 +123,10 @@ struct conf_managed_senders {
 	struct conf_rate per_sender; /* new entries of one sender */
 };
 
+struct conf_tracking {
+	int64_t attempts_ms; /* how long records are kept; 0: none are */
+};
+
 struct conf_mta_sts {       /* RFC 8461 */
 	uint16_t port;      /* of the policy hosts; not 443 in a lab only */
 	int64_t timeout_ms; /* for one policy; default 60s (section 3.3) */

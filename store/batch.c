@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/attempts.h"
 #include "store/committer_private.h"
 #include "store/index_private.h"
 
@@ -116,6 +117,9 @@ write_op(struct committer *k, struct store_op *op)
 		}
 		if (r == INDEX_OK && op->lesson != NULL) {
 			r = senders_learn(k->s->index, op);
+		}
+		if (r == INDEX_OK && op->evidence != NULL) {
+			r = (enum index_result)attempts_add(k->s->index, op);
 		}
 		break;
 	case STORE_PAGE:

@@ -119,9 +119,8 @@ int content_read(struct content *c, uint64_t id, const struct content_ref *ref,
 /* The next piece, which moves the cursor; the one that ends the content fails
  * when the checksum of all pieces differs. */
 int content_read_next(struct content *c, uint64_t id,
-                      const struct content_ref *ref,
-                      struct content_cursor *at, char *out, size_t len,
-                      struct err *e);
+                      const struct content_ref *ref, struct content_cursor *at,
+                      char *out, size_t len, struct err *e);
 
 /* ---- compaction --------------------------------------------------- */
 

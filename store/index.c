@@ -155,6 +155,11 @@ static const char *const statements[ST_COUNT] = {
 			" FROM owed WHERE message = ?1 AND due IS NOT NULL"
 			" ORDER BY idx, action",
 	[ST_OWED_ACTIVATE] = "UPDATE owed SET due = NULL WHERE message = ?1",
+	[ST_ATTEMPT_ADD] = "INSERT INTO attempt(message, at, evidence)"
+			   " VALUES(?1, ?2, ?3)",
+	[ST_ATTEMPT_PRUNE] = "DELETE FROM attempt WHERE id IN"
+			     " (SELECT id FROM attempt ORDER BY id LIMIT ?2)"
+			     " AND at < ?1",
 	/* 1, 2: SENDER_DISABLED, SENDER_AUTO. */
 	[ST_SENDER_RENEW] =
 		"UPDATE sender SET type = 2, used = ?3, expires = ?4"

@@ -40,6 +40,8 @@ enum statement {
 	ST_OWED_NEXT,
 	ST_OWED_GET,
 	ST_OWED_ACTIVATE,
+	ST_ATTEMPT_ADD,
+	ST_ATTEMPT_PRUNE,
 	ST_SENDER_RENEW,
 	ST_SENDER_MAKE,
 	ST_SENDER_RECENT,
@@ -76,7 +78,7 @@ struct recent {
 struct tally {
 	uint64_t key; /* 0: free */
 	int64_t since_ms;
-	uint64_t turn;  /* of the last transaction that counted */
+	uint64_t turn; /* of the last transaction that counted */
 	uint32_t count;
 	uint32_t fresh; /* of those, in that transaction */
 };
@@ -86,6 +88,7 @@ struct index {
 	sqlite3 *db;
 	sqlite3_stmt *st[ST_COUNT];
 	unsigned log_pages;
+	unsigned attempts; /* written; the oldest go now and then */
 	bool in_transaction;
 	/* May the table of what is owed have rows? While it has none, mail
 	 * that is delivered costs no look at it. */

@@ -109,6 +109,8 @@ struct store_op {
 	bool whole; /* the fates cover every recipient the message has left */
 	int64_t owed_due_ms; /* wall: until when owed and postponed may wait */
 	const struct sender_lesson *lesson; /* store/senders.h; or NULL */
+	const char *evidence;      /* store/attempts.h, JSON; or NULL */
+	int64_t evidence_since_ms; /* wall: older ones may go */
 	/* What a page handed out as owed (its index and action count): told by
 	 * env or not to be told, and forgotten with recipients whose state is
 	 * final; or postponed until owed_due_ms. fates_n may be 0 then. */

@@ -49,6 +49,17 @@
 	"  PRIMARY KEY(day, domain)\n"                                         \
 	") WITHOUT ROWID;\n"
 
-#define SCHEMA_TABLES SCHEMA_SENDER SCHEMA_MTA_STS SCHEMA_TLS_RESULT
+/* attempts.c: what became of each attempt, kept for tracking. */
+#define SCHEMA_ATTEMPT                                                         \
+	"CREATE TABLE attempt(\n"                                              \
+	"  id INTEGER PRIMARY KEY,\n"                                          \
+	"  message INTEGER NOT NULL,\n"                                        \
+	"  at INTEGER NOT NULL,\n"                                             \
+	"  evidence TEXT NOT NULL\n"                                           \
+	");\n"                                                                 \
+	"CREATE INDEX attempt_message ON attempt(message);\n"
+
+#define SCHEMA_TABLES                                                          \
+	SCHEMA_ATTEMPT SCHEMA_SENDER SCHEMA_MTA_STS SCHEMA_TLS_RESULT
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/net/snapshot.h"
+#include "daemon/queue/evidence.h"
 #include "daemon/queue/queue_private.h"
 #include "daemon/queue/record.h"
 #include "daemon/queue/report.h"
@@ -118,6 +119,19 @@ submit(struct settlement *s, const struct conf *c, struct envelope *env,
 	return true;
 }
 
+static void
+keep_evidence(struct settlement *s, const struct conf *c,
+              const struct deliver_job *job,
+              const struct deliver_result *results)
+{
+	if (c->tracking.attempts_ms == 0) {
+		return;
+	}
+	s->evidence = evidence_format(job, results, s->fates);
+	s->op.evidence = s->evidence;
+	s->op.evidence_since_ms = clock_wall_ms() - c->tracking.attempts_ms;
+}
+
 void
 outcome_apply(struct queue *q, struct reactor *here, struct deliver_job *job,
               const struct deliver_result *results)
@@ -157,6 +171,7 @@ outcome_apply(struct queue *q, struct reactor *here, struct deliver_job *job,
 	s->op.whole = final && n == env->recipients_total;
 	s->lesson = learn_lesson(c, job, s->fates);
 	s->op.lesson = s->lesson != NULL ? &s->lesson->taught : NULL;
+	keep_evidence(s, c, job, results);
 	if (submit(s, c, env, last)) {
 		return;
 	}

@@ -65,6 +65,7 @@ struct settlement { /* owned by the store from submission on */
 	uint32_t recipients;   /* leave memory with it */
 	char *replies;         /* of the fates, owned */
 	struct lesson *lesson; /* owned; NULL: nothing to learn */
+	char *evidence;        /* owned; NULL: none is kept */
 	struct store_fate fates[];
 };
 

@@ -20,6 +20,7 @@ settlement_free(struct settlement *s)
 	report_free(&s->report);
 	free(s->replies);
 	free(s->lesson);
+	free(s->evidence);
 	free(s);
 }
 

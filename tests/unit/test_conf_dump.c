@@ -145,6 +145,7 @@ same_snapshot(const struct conf *a, const struct conf *b)
 	assert_int_equal(a->limits.idle_commands, b->limits.idle_commands);
 	assert_memory_equal(&a->managed_senders, &b->managed_senders,
 	                    sizeof(a->managed_senders));
+	assert_true(a->tracking.attempts_ms == b->tracking.attempts_ms);
 	assert_int_equal(a->mta_sts.port, b->mta_sts.port);
 	assert_true(a->mta_sts.timeout_ms == b->mta_sts.timeout_ms);
 	assert_true(a->tls_reports.send == b->tls_reports.send);

@@ -244,7 +244,7 @@ test_first_schema(void **state)
 	fill_store(*state, 5, ids);
 	run_sql(*state, "DROP TABLE owed; DROP TABLE sender;"
 	                "DROP TABLE mta_sts; DROP TABLE tls_result;"
-	                "DROP TABLE tls_report;"
+	                "DROP TABLE tls_report; DROP TABLE attempt;"
 	                "ALTER TABLE recipient DROP COLUMN tls;"
 	                "ALTER TABLE recipient DROP COLUMN learn;"
 	                "PRAGMA user_version = 1");
