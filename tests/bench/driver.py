@@ -266,14 +266,15 @@ def show(value, form="{:.1f}"):
 
 HEAD = ("scenario", "gateway", "messages", "delivered/s", "x Postfix",
         "x OpenSMTPD", "of direct", "CPU s/1000", "with ends", "reply p50 ms",
-        "p99 ms", "RSS MB", "anon MB", "written/payload", "lost", "dup")
+        "p99 ms", "RSS MB", "anon MB", "written/payload", "TLS full",
+        "resumed", "lost", "dup")
 
 
 def rows(results):
     for scenario, by_name in results.items():
         for name, r in by_name.items():
             if "skipped" in r:
-                yield [scenario, name, r["skipped"]] + [""] * 13
+                yield [scenario, name, r["skipped"]] + [""] * 15
                 continue
             rates = {n: by_name.get(n, {}).get("rate") for n in
                      ("postfix", "opensmtpd", "direct")}
@@ -288,6 +289,8 @@ def rows(results):
                    show(r["rss"] / 2**20 if gate else None),
                    show(r["anon"] / 2**20 if gate else None),
                    show(r["write_ratio"] if gate else None, "{:.2f}"),
+                   str(r["sink"]["tls"] - r["sink"]["resumed"]),
+                   str(r["sink"]["resumed"]),
                    str(r["lost"]), str(r["duplicated"])]
 
 

@@ -83,6 +83,7 @@ static struct {
 	long broken; /* with --check: body differs from the first one's */
 	long connects;
 	long tls;
+	long resumed; /* of those */
 	bool have_body;
 	uint64_t body_hash;
 	size_t body_octets;
@@ -114,10 +115,11 @@ report(const char *event)
 	(void)printf(
 		"{\"event\": \"%s\", \"count\": %ld, \"duplicates\": %ld, "
 		"\"mixed\": %ld, \"unlabelled\": %ld, \"broken\": %ld, "
-		"\"connects\": %ld, \"tls\": %ld, \"bytes\": %llu, "
+		"\"connects\": %ld, \"tls\": %ld, \"resumed\": %ld, "
+		"\"bytes\": %llu, "
 		"\"first_us\": %lld, \"last_us\": %lld, \"cpu_s\": %.3f}\n",
 		event, run.count, run.duplicates, run.mixed, run.unlabelled,
-		run.broken, run.connects, run.tls,
+		run.broken, run.connects, run.tls, run.resumed,
 		(unsigned long long)run.bytes, (long long)run.first_us,
 		(long long)run.last_us, cpu_seconds());
 	(void)fflush(stdout);
@@ -505,6 +507,7 @@ on_handshake(struct peer *p)
 	case LINK_OK:
 		p->mode = MODE_COMMAND;
 		run.tls++;
+		run.resumed += SSL_session_reused(p->link.ssl);
 		return true;
 	case LINK_WAIT:
 		return false;
