@@ -113,16 +113,25 @@ static struct {
 	_Atomic unsigned requests;
 	char request[4096];
 	/* set before a fetch */
-	const struct identity *shown;
-	int version; /* the highest; 0: any */
-	enum habit habit;
-	const char *answer;
-	const char *more; /* for ENDLESS and SLOW */
+	const struct identity *_Atomic shown;
+	_Atomic int version; /* the highest; 0: any */
+	_Atomic enum habit habit;
+	const char *_Atomic answer;
+	const char *_Atomic more; /* for ENDLESS and SLOW */
 	struct https_fetcher *fetcher;
 } t;
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct peer { /* as things are when it is accepted */
+	int fd;
+	enum habit habit;
+	const char *answer;
+	const char *more;
+};
+
 static void
-talk(SSL *ssl)
+talk(const struct peer *p, SSL *ssl)
 {
 	char request[sizeof(t.request)];
 	int n;
@@ -135,24 +144,26 @@ talk(SSL *ssl)
 		return;
 	}
 	request[n] = '\0';
+	pthread_mutex_lock(&lock);
 	memcpy(t.request, request, (size_t)n + 1);
+	pthread_mutex_unlock(&lock);
 	t.requests++;
-	if (t.answer[0] != '\0' &&
-	    SSL_write(ssl, t.answer, (int)strlen(t.answer)) <= 0) {
+	if (p->answer[0] != '\0' &&
+	    SSL_write(ssl, p->answer, (int)strlen(p->answer)) <= 0) {
 		return;
 	}
-	while (!t.stop && t.habit != SERVE) {
-		if (t.habit != STALL &&
-		    SSL_write(ssl, t.more, (int)strlen(t.more)) <= 0) {
+	while (!t.stop && p->habit != SERVE) {
+		if (p->habit != STALL &&
+		    SSL_write(ssl, p->more, (int)strlen(p->more)) <= 0) {
 			return;
 		}
-		if (t.habit != ENDLESS) {
+		if (p->habit != ENDLESS) {
 			usleep(20000);
 		}
-		if (t.habit == STALL && SSL_pending(ssl) == 0) {
-			struct pollfd p = { SSL_get_fd(ssl), POLLIN, 0 };
+		if (p->habit == STALL && SSL_pending(ssl) == 0) {
+			struct pollfd in = { p->fd, POLLIN, 0 };
 
-			if (poll(&p, 1, 0) == 1) {
+			if (poll(&in, 1, 0) == 1) {
 				return; /* it has gone */
 			}
 		}
@@ -163,19 +174,18 @@ talk(SSL *ssl)
 static void *
 serve(void *arg)
 {
-	int *own = arg;
-	int fd = *own;
+	struct peer *p = arg;
 	SSL_CTX *ctx;
 	SSL *ssl;
 
-	free(own);
-	if (t.habit == MUTE) {
+	if (p->habit == MUTE) {
 		char c;
 
-		while (!t.stop && recv(fd, &c, 1, 0) > 0) {
+		while (!t.stop && recv(p->fd, &c, 1, 0) > 0) {
 			continue;
 		}
-		close(fd);
+		close(p->fd);
+		free(p);
 		return NULL;
 	}
 	ctx = SSL_CTX_new(TLS_server_method());
@@ -185,11 +195,12 @@ serve(void *arg)
 	SSL_CTX_use_certificate(ctx, t.shown->cert);
 	SSL_CTX_use_PrivateKey(ctx, t.shown->key);
 	ssl = SSL_new(ctx);
-	SSL_set_fd(ssl, fd);
-	talk(ssl);
+	SSL_set_fd(ssl, p->fd);
+	talk(p, ssl);
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);
-	close(fd);
+	close(p->fd);
+	free(p);
 	return NULL;
 }
 
@@ -201,9 +212,12 @@ listen_on(void *arg)
 		int fd = accept(t.listener, NULL, NULL);
 
 		if (fd != -1) {
-			int *own = mem_alloc(sizeof(fd));
+			struct peer *own = mem_alloc(sizeof(*own));
 
-			*own = fd;
+			own->fd = fd;
+			own->habit = t.habit;
+			own->answer = t.answer;
+			own->more = t.more;
 			assert_true(t.peers_n < PEERS);
 			assert_int_equal(thread_start(&t.peers[t.peers_n],
 			                              "peer", serve, own),
@@ -265,7 +279,6 @@ teardown(void **state)
 
 /* ---- fetches ------------------------------------------------------- */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static unsigned finished;
 
@@ -608,7 +621,6 @@ at_once(void **state)
 	while (t.peers_n == 0) {
 		usleep(1000);
 	}
-	usleep(50000); /* its thread has looked at the habit */
 	t.habit = SERVE;
 	submit(&f, HOST, 2000);
 	await(1);
