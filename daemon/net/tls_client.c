@@ -64,14 +64,16 @@ on_new_session(SSL *ssl, SSL_SESSION *session)
 	if (*slot == NULL) {
 		*slot = mem_alloc(sizeof(**slot));
 	}
+	/* A copy: a connection that ends without close_notify spoils its own
+	 * session for resumption, which no TLS since 1.1 asks for. */
 	SSL_SESSION_free((*slot)->session);
-	(*slot)->session = session;
+	(*slot)->session = SSL_SESSION_dup(session);
 	if ((*slot)->ctx != ctx) {
 		SSL_CTX_free((*slot)->ctx);
 		SSL_CTX_up_ref(ctx);
 		(*slot)->ctx = ctx;
 	}
-	return 1; /* the reference is ours now */
+	return 0; /* the reference stays OpenSSL's */
 }
 
 void
@@ -97,7 +99,11 @@ resume(SSL *ssl, const struct tls_session *s)
 	if (SSL_SESSION_get_time(s->session) + SESSION_MAX_S < time(NULL)) {
 		return;
 	}
-	(void)SSL_set_session(ssl, s->session);
+	SSL_SESSION *copy = SSL_SESSION_dup(s->session);
+	if (copy != NULL) {
+		(void)SSL_set_session(ssl, copy);
+		SSL_SESSION_free(copy);
+	}
 }
 
 /* ---- contexts ------------------------------------------------------- */
