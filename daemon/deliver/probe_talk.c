@@ -290,9 +290,9 @@ on_secured(struct probe_talk *t)
 static void
 on_lost(struct probe_talk *t, const char *why)
 {
-	/* As smtp_client.c takes it: a host that hangs up at STARTTLS does not
-	 * manage TLS. */
-	if (t->stage == STAGE_HANDSHAKE || t->stage == STAGE_STARTTLS) {
+	/* As smtp_client.c takes it: who hangs up before the handshake has not
+	 * shown that TLS is what it cannot do. */
+	if (t->stage == STAGE_HANDSHAKE) {
 		show(t, TLS_PEER_BROKEN, why);
 		end(t);
 		return;
