@@ -11,8 +11,10 @@ import pytest
 
 from certs import Factory, fingerprint
 from harness import BUILD, Sink, message, wait_for
+from test_dane import MISMATCH, Lab, context, hopeless_certificate, tlsa
 from test_secure_delivery import (HOSTS, OUTCOMES, REASONS, TRUSTED,
                                   host_name, start_host)
+from zone import World
 
 # The modes of the probe and the rows of the table of deliveries.
 MODES = {"opportunistic relaxed": "relaxed", "opportunistic strict": "strict",
@@ -263,6 +265,51 @@ def test_time(make_gateway, make_sink, factory):
     assert all("timed out" in json.dumps(h["sessions"]) for h in o["hosts"])
     assert o["hosts"][4]["sessions"][0]["shown"] == REASONS[2]
     assert stuck.sessions == 1
+
+
+def test_dane(make_gateway, factory, tmp_path):
+    """The records stand above every mode, and verify without a CA; explain
+    --live tells of them before anybody is asked."""
+    world = World(tmp_path / "dns")
+    lab = Lab(world, make_gateway, factory)
+    pem = hopeless_certificate(tmp_path / "x.pem")
+    lab.host("match.test", [tlsa(pem, 3, 1, 1)], context(pem))
+    lab.host("other.test", [MISMATCH], context(pem))
+    lab.host("clear.test", [MISMATCH])
+    lab.start()
+    g = lab.g
+    try:
+        o = probe(g, "match.test")
+        host, = o["hosts"]
+        assert host["dnssec"] and host["dane"] == "usable"
+        tls = host["sessions"][0]["tls"]
+        assert (tls["verified_by"], tls["dane"]) == ("dane", "3 1 1")
+        assert set(modes(o).values()) == {"verified"}
+        assert {(m["floor"], m["by"]) for m in host["modes"]} == {
+            ("verified", "dane")}
+        for name in ("other.test", "clear.test"):
+            o = probe(g, name)
+            assert o["hosts"][0]["dane"] == "usable"
+            assert set(modes(o).values()) == {None}
+        # What mail does is the same.
+        with g.client() as c:
+            for name in ("match.test", "other.test"):
+                assert c.mail("a@example.com", f"b@{name}",
+                              message()).code == 250
+        g.wait_log("delivered", to="b@match.test", security="verified")
+        g.wait_log("deferred", to="b@other.test")
+        o = json.loads(g.api(
+            "explain", "--ip", "127.0.0.1", "--from", "a@example.com", "--to",
+            "b@match.test", "--live", "--json").stdout)
+        assert o["hosts"][0]["dane"] == "usable"
+        assert o["hosts"][0]["sessions"] == []
+        view, = o["hosts"][0]["modes"]
+        assert (view["floor"], view["by"]) == ("verified", "dane")
+    finally:
+        g.stop()
+        for sink in lab.sinks.values():
+            sink.close()
+        world.close()
 
 
 def test_only_so_many_at_once(make_gateway, make_sink, factory):
