@@ -236,6 +236,35 @@ def test_hosts_that_refuse(make_gateway, make_sink, factory, verb, says,
     assert text in shown and len(shown) < 1500, session
 
 
+def test_late_verdict_on_the_handshake(make_gateway, make_sink, factory):
+    """A host that demands a certificate of ours says so behind the handshake
+    of TLS 1.3; that is broken TLS, whatever we thought of its own."""
+    pem, key = factory.make("good", "mx0.partner.test")
+    g = gateway_to(make_gateway, factory, policies={"secure_delivery": [
+        {"narrative": "pinned", "from": "address:pin@example.com",
+         "option": "enforced_tls", "fingerprints": [fingerprint(pem)]}]})
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.load_cert_chain(pem, key)
+    ctx.load_verify_locations(factory.file)
+    ctx.verify_mode = ssl.CERT_REQUIRED
+    make_sink("127.0.0.2", g.mx_port, tls=ctx)
+    g.start()
+    o = probe(g, "partner.test", "--from", "pin@example.com")
+    got = modes(o)
+    assert got["opportunistic relaxed"] == "clear anew"
+    assert got["enforced relaxed"] is got["policy"] is None
+    session, = o["hosts"][0]["sessions"]
+    assert session["shown"] == REASONS[2] and "TLS" in session["detail"]
+    # Mail fares the same.
+    with g.client() as c:
+        assert c.mail("a@example.com", "b@partner.test",
+                      message()).code == 250
+        assert c.mail("pin@example.com", "b@partner.test",
+                      message()).code == 250
+    g.wait_log("delivered", security="clear")
+    g.wait_log("deferred", **{"from": "pin@example.com"})
+
+
 def test_time(make_gateway, make_sink, factory):
     """Every wait has its deadline, and it does not add up over hosts."""
     g = gateway_to(make_gateway, factory, *(f"127.0.0.{i}" for i in
