@@ -100,7 +100,7 @@ judge(const struct tls_need *need, const struct probe_host *h,
 	}
 	v->peer = s->shown;
 	if (need->fingerprints_n > 0 && v->floor.auth == TLS_AUTH_PKIX &&
-	    s->tls.active) {
+	    s->shown >= TLS_PEER_UNTRUSTED) {
 		v->peer = fingerprint_known(need, &s->tls) ? TLS_PEER_TRUSTED
 		                                           : TLS_PEER_UNTRUSTED;
 	}

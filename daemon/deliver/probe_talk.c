@@ -290,9 +290,13 @@ on_secured(struct probe_talk *t)
 static void
 on_lost(struct probe_talk *t, const char *why)
 {
-	/* As smtp_client.c takes it: a host that hangs up at STARTTLS does not
-	 * manage TLS. */
-	if (t->stage == STAGE_HANDSHAKE || t->stage == STAGE_STARTTLS) {
+	/* As smtp_client.c takes it: with TLS 1.3 the peer's verdict on our
+	 * side of the handshake comes when we think that it is done. Who hangs
+	 * up before has not shown that TLS is what it cannot do. */
+	bool late = t->stage == STAGE_EHLO && t->o.out->tls.active &&
+	            strncmp(why, "TLS ", 4) == 0;
+
+	if (t->stage == STAGE_HANDSHAKE || late) {
 		show(t, TLS_PEER_BROKEN, why);
 		end(t);
 		return;

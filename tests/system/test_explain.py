@@ -52,7 +52,8 @@ IPS = ["192.0.2.10", "192.0.2.10", "192.0.2.10", "192.0.2.20", "192.0.2.30", "19
        "198.51.100.1", "198.51.100.77", "203.0.113.9", "2001:db8::10",
        "2001:db8::99"]
 HEADER_FROMS = ["ann@example.com", "cfo@example.com", "boss@example.org",
-                "q@far.test", "vip@far.test", "Ann <ann@example.com>"]
+                "q@far.test", "vip@far.test", "Ann <ann@example.com>",
+                "ann@example.com, boss@example.org"]
 MORE = ["", "", "", "", "List-Id: <l.example.com>\r\n",
         "Auto-Submitted: auto-replied\r\n", "Precedence: bulk\r\n",
         "TLS-Required: No\r\n", "Received: from x by y\r\n" * 26,
@@ -105,6 +106,10 @@ def policies(rng):
                               {"valid_from": "2099-01-01T00:00:00Z"}],
                              [8, 1, 1])[0]
             made[kind].append(p)
+    made["secure_receipt"].append({
+        "narrative": "boss", "from": "address:boss@example.org",
+        "to": "everyone", "based_on": "header", "override": True,
+        "option": "enforced_tls"})
     return made
 
 
@@ -277,7 +282,7 @@ def test_explain_agrees_with_what_happens(replica):
         told[n]["admission"]["verdict"] if code == 250 else (at, code)
         for n, (code, _, at, _) in happened.items())
     for way in (*DIRECTIONS, ("RCPT", 451), ("RCPT", 550), ("RCPT", 553),
-                ("DATA", 550), ("DATA", 554)):
+                ("DATA", 550), ("DATA", 553), ("DATA", 554)):
         assert ways[way] >= 5, ways
     whys = collections.Counter(
         loser["why"] for a in told.values()

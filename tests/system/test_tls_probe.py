@@ -11,8 +11,10 @@ import pytest
 
 from certs import Factory, fingerprint
 from harness import BUILD, Sink, message, wait_for
+from test_dane import MISMATCH, Lab, context, hopeless_certificate, tlsa
 from test_secure_delivery import (HOSTS, OUTCOMES, REASONS, TRUSTED,
                                   host_name, start_host)
+from zone import World
 
 # The modes of the probe and the rows of the table of deliveries.
 MODES = {"opportunistic relaxed": "relaxed", "opportunistic strict": "strict",
@@ -223,12 +225,44 @@ def test_hosts_that_refuse(make_gateway, make_sink, factory, verb, says,
     g.start()
     o = probe(g, "partner.test")
     assert modes(o)["enforced relaxed"] is None
+    if (verb, says) == ("STARTTLS", "CLOSE"):
+        # As for mail: that was no broken TLS, and nothing goes in clear.
+        assert modes(o)["opportunistic relaxed"] is None
     session, = o["hosts"][0]["sessions"]
     if (verb, says[:3]) == ("EHLO", "554"):
         assert o["goes"] and session["esmtp"] is False  # HELO was taken
         return
     shown = json.dumps([session["detail"], session["status"]])
     assert text in shown and len(shown) < 1500, session
+
+
+def test_late_verdict_on_the_handshake(make_gateway, make_sink, factory):
+    """A host that demands a certificate of ours says so behind the handshake
+    of TLS 1.3; that is broken TLS, whatever we thought of its own."""
+    pem, key = factory.make("good", "mx0.partner.test")
+    g = gateway_to(make_gateway, factory, policies={"secure_delivery": [
+        {"narrative": "pinned", "from": "address:pin@example.com",
+         "option": "enforced_tls", "fingerprints": [fingerprint(pem)]}]})
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.load_cert_chain(pem, key)
+    ctx.load_verify_locations(factory.file)
+    ctx.verify_mode = ssl.CERT_REQUIRED
+    make_sink("127.0.0.2", g.mx_port, tls=ctx)
+    g.start()
+    o = probe(g, "partner.test", "--from", "pin@example.com")
+    got = modes(o)
+    assert got["opportunistic relaxed"] == "clear anew"
+    assert got["enforced relaxed"] is got["policy"] is None
+    session, = o["hosts"][0]["sessions"]
+    assert session["shown"] == REASONS[2] and "TLS" in session["detail"]
+    # Mail fares the same.
+    with g.client() as c:
+        assert c.mail("a@example.com", "b@partner.test",
+                      message()).code == 250
+        assert c.mail("pin@example.com", "b@partner.test",
+                      message()).code == 250
+    g.wait_log("delivered", security="clear")
+    g.wait_log("deferred", **{"from": "pin@example.com"})
 
 
 def test_time(make_gateway, make_sink, factory):
@@ -260,6 +294,51 @@ def test_time(make_gateway, make_sink, factory):
     assert all("timed out" in json.dumps(h["sessions"]) for h in o["hosts"])
     assert o["hosts"][4]["sessions"][0]["shown"] == REASONS[2]
     assert stuck.sessions == 1
+
+
+def test_dane(make_gateway, factory, tmp_path):
+    """The records stand above every mode, and verify without a CA; explain
+    --live tells of them before anybody is asked."""
+    world = World(tmp_path / "dns")
+    lab = Lab(world, make_gateway, factory)
+    pem = hopeless_certificate(tmp_path / "x.pem")
+    lab.host("match.test", [tlsa(pem, 3, 1, 1)], context(pem))
+    lab.host("other.test", [MISMATCH], context(pem))
+    lab.host("clear.test", [MISMATCH])
+    lab.start()
+    g = lab.g
+    try:
+        o = probe(g, "match.test")
+        host, = o["hosts"]
+        assert host["dnssec"] and host["dane"] == "usable"
+        tls = host["sessions"][0]["tls"]
+        assert (tls["verified_by"], tls["dane"]) == ("dane", "3 1 1")
+        assert set(modes(o).values()) == {"verified"}
+        assert {(m["floor"], m["by"]) for m in host["modes"]} == {
+            ("verified", "dane")}
+        for name in ("other.test", "clear.test"):
+            o = probe(g, name)
+            assert o["hosts"][0]["dane"] == "usable"
+            assert set(modes(o).values()) == {None}
+        # What mail does is the same.
+        with g.client() as c:
+            for name in ("match.test", "other.test"):
+                assert c.mail("a@example.com", f"b@{name}",
+                              message()).code == 250
+        g.wait_log("delivered", to="b@match.test", security="verified")
+        g.wait_log("deferred", to="b@other.test")
+        o = json.loads(g.api(
+            "explain", "--ip", "127.0.0.1", "--from", "a@example.com", "--to",
+            "b@match.test", "--live", "--json").stdout)
+        assert o["hosts"][0]["dane"] == "usable"
+        assert o["hosts"][0]["sessions"] == []
+        view, = o["hosts"][0]["modes"]
+        assert (view["floor"], view["by"]) == ("verified", "dane")
+    finally:
+        g.stop()
+        for sink in lab.sinks.values():
+            sink.close()
+        world.close()
 
 
 def test_only_so_many_at_once(make_gateway, make_sink, factory):
