@@ -187,9 +187,10 @@ measure(const struct select *s, const struct names *n, bool texts)
 int
 main(int argc, char **argv)
 {
-	unsigned policies = argc > 1 ? (unsigned)atoi(argv[1]) : 10000;
+	unsigned policies =
+		argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 10000;
 	struct names names = {
-		.n = argc > 2 ? (size_t)atol(argv[2]) : 200000,
+		.n = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 200000,
 	};
 
 	if (policies < 2 || names.n == 0) {

@@ -261,20 +261,6 @@ def test_broken_handshakes(make_world, factory):
 
 
 def test_hanging_up_at_starttls(make_world):
-    """Without an answer it is no broken handshake: the host failed."""
-    world = make_world({
-        "open": {"encryption_mode": "relaxed"},
-        "shut": {"option": "enforced_tls", "encryption_mode": "relaxed"}})
-    peer = world.add("hangs_up", behaviour="close_at_once")
-    world.start()
-    for policy in ("open", "shut"):
-        world.send(recipient("hangs_up", policy))
-        line = world.line("deferred", recipient("hangs_up", policy))
-        assert 'while="sending STARTTLS"' in line, line
-    assert not peer.messages and not peer.leaks()
-
-
-def test_hanging_up_at_starttls(make_world):
     """Whoever closes before the 220 has failed as a host, not at TLS: no mail
     goes in clear for it."""
     world = make_world({

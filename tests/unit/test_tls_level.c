@@ -335,7 +335,8 @@ assert_same(const struct tls_need *a, const struct tls_need *b)
 	assert_true(same_text(a->certificate, b->certificate));
 	assert_true(same_text(a->key, b->key));
 	assert_int_equal(a->fingerprints_n, b->fingerprints_n);
-	for (size_t i = 0; i < a->fingerprints_n; i++) {
+	for (size_t i = 0; i < a->fingerprints_n && a->fingerprints != NULL;
+	     i++) {
 		assert_string_equal(a->fingerprints[i], b->fingerprints[i]);
 	}
 }
