@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/json.h"
 #include "conf/policy_private.h"
 
 /*
@@ -61,26 +62,6 @@ decision_policy_name(const struct conf_policy *p, char out[160])
 	return out;
 }
 
-/* Cut names may end within a character: what is no ASCII is the reader's to
- * judge, what would break the JSON is escaped. */
-static void
-put_text(struct buf *b, const char *s)
-{
-	buf_puts(b, "\"");
-	for (; *s != '\0'; s++) {
-		unsigned char ch = (unsigned char)*s;
-
-		if (ch == '"' || ch == '\\') {
-			buf_addf(b, "\\%c", ch);
-		} else if (ch < 0x20 || ch == 0x7f) {
-			buf_addf(b, "\\u%04x", ch);
-		} else {
-			buf_add(b, s, 1);
-		}
-	}
-	buf_puts(b, "\"");
-}
-
 const char *
 decision_json(const struct decision *d, struct arena *a)
 {
@@ -97,9 +78,9 @@ decision_json(const struct decision *d, struct arena *a)
 			continue;
 		}
 		buf_puts(&b, separator);
-		put_text(&b, conf_policy_names[i]);
+		json_put_text(&b, conf_policy_names[i]);
 		buf_puts(&b, ":");
-		put_text(&b, decision_policy_name(p, name));
+		json_put_text(&b, decision_policy_name(p, name));
 		separator = ",";
 	}
 	if (buf_len(&b) > 0) {

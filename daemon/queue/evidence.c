@@ -6,32 +6,13 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/network.h"
 #include "daemon/deliver/deliver.h"
 #include "daemon/queue/record.h"
 #include "store/store.h"
 
 #define SIZE_MAX_OCTETS (1024 * 1024)
-
-/* What is not ASCII is escaped octet by octet where it is no UTF-8 for sure:
- * an address may be, peer text is ASCII already. */
-static void
-put_text(struct buf *b, const char *s)
-{
-	buf_puts(b, "\"");
-	for (; *s != '\0'; s++) {
-		unsigned char ch = (unsigned char)*s;
-
-		if (ch == '"' || ch == '\\') {
-			buf_addf(b, "\\%c", ch);
-		} else if (ch < 0x20 || ch == 0x7f) {
-			buf_addf(b, "\\u%04x", ch);
-		} else {
-			buf_add(b, s, 1);
-		}
-	}
-	buf_puts(b, "\"");
-}
 
 static void
 put_key(struct buf *b, const char *key)
@@ -47,7 +28,7 @@ put(struct buf *b, const char *key, const char *value)
 {
 	if (value != NULL && value[0] != '\0') {
 		put_key(b, key);
-		put_text(b, value);
+		json_put_text(b, value);
 	}
 }
 
@@ -171,7 +152,7 @@ evidence_format(const struct deliver_job *job,
 	buf_init(&b, SIZE_MAX_OCTETS);
 	buf_puts(&b, "{");
 	put_key(&b, "from");
-	put_text(&b, env->sender);
+	json_put_text(&b, env->sender);
 	put_raw(&b, "receipt", env->receipt);
 	put_raw(&b, "policies", r->decision);
 	put(&b, "need", r->tls);
