@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/table.h"
 
 /*
  * "sortie queue": the recipients that wait, one line each, a page at a time.
@@ -33,8 +34,6 @@ static const char *const titles[COLUMNS] = {
 	"ID",   "STATUS", "RECEIVED", "SIZE",  "TRIES",
 	"NEXT", "FROM",   "TO",       "REPLY",
 };
-
-#define CELL_MAX 600
 
 /* ---- options --- */
 
@@ -101,15 +100,15 @@ add_option(struct buf *target, int argc, char **argv, int *i)
 		                     "its value",
 		                     argv[*i]);
 	}
-	return command_usage("queue has no command \"%s\": it lists, the "
-	                     "commands are check, reload, status and queue",
+	return command_usage("queue has no command \"%s\": it lists; see "
+	                     "sortie --help",
 	                     argv[*i]);
 }
 
 /* ---- table --- */
 
 static void
-cell(const json_t *row, enum column col, char out[CELL_MAX])
+cell(const json_t *row, int col, char out[TABLE_CELL_MAX])
 {
 	static const char *const keys[COLUMNS] = {
 		"id",           "status", "received", "size",  "attempts",
@@ -119,75 +118,28 @@ cell(const json_t *row, enum column col, char out[CELL_MAX])
 	const char *s = json_string_value(v);
 
 	if (json_is_integer(v)) {
-		(void)snprintf(out, CELL_MAX, "%" JSON_INTEGER_FORMAT,
+		(void)snprintf(out, TABLE_CELL_MAX, "%" JSON_INTEGER_FORMAT,
 		               json_integer_value(v));
 	} else if (s == NULL) {
-		(void)snprintf(out, CELL_MAX, "%s",
+		(void)snprintf(out, TABLE_CELL_MAX, "%s",
 		               col == COLUMN_NEXT ? "now" : "-");
 	} else if (col == COLUMN_RECEIVED || col == COLUMN_NEXT) {
 		/* without milliseconds: "2026-11-24T03:57:55" */
-		(void)snprintf(out, CELL_MAX, "%.19sZ", s);
+		(void)snprintf(out, TABLE_CELL_MAX, "%.19sZ", s);
 	} else if (col == COLUMN_FROM) {
-		(void)snprintf(out, CELL_MAX, "%s", s[0] == '\0' ? "<>" : s);
+		(void)snprintf(out, TABLE_CELL_MAX, "%s",
+		               s[0] == '\0' ? "<>" : s);
 	} else {
-		(void)snprintf(out, CELL_MAX, "%s", s);
+		(void)snprintf(out, TABLE_CELL_MAX, "%s", s);
 	}
-}
-
-/* Characters, not octets. */
-static int
-text_width(const char *s)
-{
-	int n = 0;
-
-	for (; *s != '\0'; s++) {
-		n += ((unsigned char)*s & 0xc0) != 0x80;
-	}
-	return n;
-}
-
-static void
-print_row(const json_t *row, const int width[COLUMNS])
-{
-	char text[CELL_MAX];
-
-	for (int col = 0; col < COLUMNS; col++) {
-		bool last = col == COLUMNS - 1;
-
-		if (row == NULL) {
-			(void)snprintf(text, sizeof(text), "%s", titles[col]);
-		} else {
-			cell(row, (enum column)col, text);
-		}
-		command_print_text(text, last ? 0 : width[col] + 2);
-	}
-	(void)putchar('\n');
 }
 
 static void
 print_table(const json_t *rows)
 {
-	int width[COLUMNS];
-	char text[CELL_MAX];
-	size_t i;
-	json_t *row;
+	static const struct table t = { COLUMNS, titles, cell };
 
-	for (int col = 0; col < COLUMNS; col++) {
-		width[col] = text_width(titles[col]);
-		json_array_foreach(rows, i, row)
-		{
-			int n;
-
-			cell(row, (enum column)col, text);
-			n = text_width(text);
-			width[col] = n > width[col] ? n : width[col];
-		}
-	}
-	print_row(NULL, width);
-	json_array_foreach(rows, i, row)
-	{
-		print_row(row, width);
-	}
+	table_print(&t, rows);
 }
 
 int
