@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "store/index_private.h"
 #include "store/tables.h"
+#include "store/wal.h"
 
 /*
  * The data base file: making, recognising, migrating and connecting. A file
@@ -230,7 +231,8 @@ index_connect(const char *path, bool read_only, sqlite3 **db_r, struct err *e)
 	            SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
 	char pragmas[512];
 	sqlite3 *db = NULL;
-	int rc = sqlite3_open_v2(path, &db, flags, NULL);
+	int rc = sqlite3_open_v2(path, &db, flags,
+	                         read_only ? NULL : wal_vfs());
 
 	if (rc != SQLITE_OK) {
 		err_set(e, rc == SQLITE_NOTADB ? ERR_CORRUPT : ERR_UNAVAILABLE,

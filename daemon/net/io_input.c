@@ -104,6 +104,10 @@ read_tls(struct io *io, char *into, size_t room)
 		r = SSL_read(io->ssl, into + got, (int)(room - got));
 		if (r > 0) {
 			got += (size_t)r;
+			/* An event tells of what the socket still holds. */
+			if (SSL_has_pending(io->ssl) == 0) {
+				break;
+			}
 			continue;
 		}
 		why = SSL_get_error(io->ssl, r);
