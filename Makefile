@@ -79,13 +79,13 @@ FUZZ     := $(patsubst %,$(BUILD)/%,$(if $(TARGETS),\
 # ---- flags -----------------------------------------------------------------
 
 PKGS := libevent libevent_openssl openssl libunbound sqlite3 jansson \
-	libsystemd libidn2 libconfig libcurl libcrypt libseccomp zlib
+	libsystemd libidn2 libconfig libcurl libcrypt libseccomp zlib opendkim
 
 # Asked once, when a recipe first needs the answer.
 PKG_CPPFLAGS = $(eval PKG_CPPFLAGS := $$(patsubst -I%,-isystem %,$$(shell \
 	pkg-config --cflags-only-I $(PKGS))))$(PKG_CPPFLAGS)
 PKG_LDLIBS = $(eval PKG_LDLIBS := $$(shell \
-	pkg-config --libs $(PKGS)))$(PKG_LDLIBS)
+	pkg-config --libs $(PKGS)) -lspf2)$(PKG_LDLIBS)
 
 CPPFLAGS_ALL = -D_GNU_SOURCE -I. $(PKG_CPPFLAGS) $(CPPFLAGS)
 

@@ -20,6 +20,7 @@ const char *const conf_policy_names[CONF_POLICY_TYPES] = {
 	[CONF_POLICY_AUTO_ALLOW] = "auto_allow",
 	[CONF_POLICY_AUTO_ALLOW_CREATION] = "auto_allow_creation",
 	[CONF_POLICY_DNS_AUTHENTICATION] = "dns_authentication",
+	[CONF_POLICY_DNS_AUTHENTICATION_INBOUND] = "dns_authentication_inbound",
 	[CONF_POLICY_STATIONERY] = "stationery",
 	[CONF_POLICY_STATIONERY_EXCLUSION] = "stationery_exclusion",
 };
@@ -31,6 +32,7 @@ const bool conf_policy_built[CONF_POLICY_TYPES] = {
 	[CONF_POLICY_AUTO_ALLOW] = false,
 	[CONF_POLICY_AUTO_ALLOW_CREATION] = true,
 	[CONF_POLICY_DNS_AUTHENTICATION] = false,
+	[CONF_POLICY_DNS_AUTHENTICATION_INBOUND] = false,
 	[CONF_POLICY_STATIONERY] = false,
 	[CONF_POLICY_STATIONERY_EXCLUSION] = false,
 };

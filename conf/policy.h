@@ -40,11 +40,12 @@ enum conf_policy_type {
 	CONF_POLICY_AUTO_ALLOW,
 	CONF_POLICY_AUTO_ALLOW_CREATION,
 	CONF_POLICY_DNS_AUTHENTICATION,
+	CONF_POLICY_DNS_AUTHENTICATION_INBOUND,
 	CONF_POLICY_STATIONERY,
 	CONF_POLICY_STATIONERY_EXCLUSION,
 };
 
-#define CONF_POLICY_TYPES 7
+#define CONF_POLICY_TYPES 8
 
 struct conf_policy {
 	enum conf_policy_type type;
@@ -79,6 +80,13 @@ struct conf_policy {
 	bool list_mail;                 /* auto_allow_creation */
 	const char **definitions;       /* dns_authentication */
 	size_t definitions_n;
+	/* dns_authentication_inbound: "take_no_action",
+	 * "ignore_managed_sender", "hold", "reject"; dmarc also
+	 * "honour_dmarc". */
+	const char *spf_fail;
+	const char *spf_softfail;
+	const char *dkim_fail;
+	const char *dmarc_fail;
 	const char *layout; /* stationery */
 	unsigned line;      /* in the file, for messages */
 };
@@ -88,6 +96,7 @@ struct conf_dkim { /* definitions.dns_authentication */
 	const char *domain;
 	const char *selector;
 	const char *key_file;
+	int64_t expire_ms; /* of a signature (x=); 0: for ever */
 };
 
 struct conf_layout { /* definitions.stationery_layouts */

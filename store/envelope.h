@@ -63,6 +63,8 @@ struct recipient {
 	const char *decision;    /* JSON, policy/decision.h; NULL: no policy */
 	const char *tls;         /* policy/tls_level.h; NULL: nothing special */
 	bool learn;              /* once delivered: an Auto sender */
+	const char *sign; /* definitions that sign it, a line each (LF between);
+	                     NULL: unsigned */
 	uint8_t notify;          /* enum notify_flag */
 	uint8_t direction;       /* enum direction */
 	uint8_t state;           /* enum recipient_state */
@@ -104,6 +106,10 @@ struct envelope {
 	const char *sender;  /* reverse-path without brackets; "" is null */
 	const char *envid;   /* as given (xtext); NULL when not */
 	const char *receipt; /* JSON: client, HELO, TLS, user; for tracking */
+	/* Of mail from outside: what was found out about its sender, as the
+	 * fields that go on top of it (policy/auth_results.h); NULL: nothing.
+	 * Then fields of the content that claim to be ours are left out. */
+	const char *auth;
 	unsigned flags;      /* enum envelope_flag */
 	struct recipient *recipients;
 	uint32_t recipients_n;     /* in the array; a page may load a part */

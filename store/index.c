@@ -51,7 +51,8 @@ static const char schema[] =
 	"  segment INTEGER NOT NULL,\n"
 	"  start INTEGER NOT NULL,\n"
 	"  length INTEGER NOT NULL,\n"
-	"  recipients INTEGER NOT NULL\n"
+	"  recipients INTEGER NOT NULL,\n"
+	"  auth TEXT\n"
 	");\n"
 	"CREATE TABLE recipient(\n"
 	"  message INTEGER NOT NULL,\n"
@@ -70,6 +71,7 @@ static const char schema[] =
 	"  reply TEXT,\n"
 	"  tls TEXT,\n"
 	"  learn INTEGER NOT NULL DEFAULT 0,\n"
+	"  sign TEXT,\n"
 	"  PRIMARY KEY(message, idx)\n"
 	") WITHOUT ROWID;\n"
 	"CREATE INDEX recipient_due ON recipient(next_attempt)\n"
@@ -83,6 +85,8 @@ static const struct index_migration migrations[] = {
 	{ 2, "ALTER TABLE recipient ADD COLUMN tls TEXT;\n"
 	     "ALTER TABLE recipient ADD COLUMN learn INTEGER NOT NULL"
 	     " DEFAULT 0;\n" SCHEMA_TABLES },
+	{ 3, "ALTER TABLE message ADD COLUMN auth TEXT;\n"
+	     "ALTER TABLE recipient ADD COLUMN sign TEXT;\n" },
 };
 
 static const char *const statements[ST_COUNT] = {
@@ -90,10 +94,12 @@ static const char *const statements[ST_COUNT] = {
 	[ST_COMMIT] = "COMMIT",
 	[ST_ROLLBACK] = "ROLLBACK",
 	[ST_MESSAGE_INSERT] =
-		"INSERT INTO message VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+		"INSERT INTO message VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,"
+		"?11)",
 	[ST_RECIPIENT_INSERT] =
 		"INSERT INTO recipient VALUES"
-		"(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)",
+		"(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,"
+		"?17)",
 	[ST_RECIPIENT_UPDATE] =
 		"UPDATE recipient SET state = ?3, warned = ?4, attempts = ?5,"
 		" next_attempt = ?6, reply = coalesce(?7, reply)"
@@ -113,11 +119,11 @@ static const char *const statements[ST_COUNT] = {
 			" WHERE next_attempt IS NOT NULL",
 	[ST_MESSAGE_GET] =
 		"SELECT received, sender, envid, receipt, flags, segment,"
-		" start, length, recipients FROM message WHERE id = ?1",
+		" start, length, recipients, auth FROM message WHERE id = ?1",
 	[ST_RECIPIENT_GET] =
 		"SELECT address, domain, orcpt, route, decision, notify,"
 		" direction, state, warned, attempts, next_attempt, reply,"
-		" tls, learn FROM recipient WHERE message = ?1 AND idx = ?2",
+		" tls, learn, sign FROM recipient WHERE message = ?1 AND idx = ?2",
 	[ST_RECIPIENT_ACTIVATE] = "UPDATE recipient SET next_attempt = NULL"
 				  " WHERE message = ?1 AND idx = ?2",
 	[ST_PROBE] = "UPDATE probe SET n = n + 1 WHERE id = 1",
@@ -231,8 +237,8 @@ index_connect(const char *path, bool read_only, sqlite3 **db_r, struct err *e)
 	            SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
 	char pragmas[512];
 	sqlite3 *db = NULL;
-	int rc = sqlite3_open_v2(path, &db, flags,
-	                         read_only ? NULL : wal_vfs());
+	int rc =
+		sqlite3_open_v2(path, &db, flags, read_only ? NULL : wal_vfs());
 
 	if (rc != SQLITE_OK) {
 		err_set(e, rc == SQLITE_NOTADB ? ERR_CORRUPT : ERR_UNAVAILABLE,

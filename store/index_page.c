@@ -109,6 +109,7 @@ index_load_recipient(struct index *ix, struct envelope *env,
 		r->last_reply = index_column_text(st, 11, env->arena);
 		r->tls = index_column_text(st, 12, env->arena);
 		r->learn = sqlite3_column_int(st, 13) != 0;
+		r->sign = index_column_text(st, 14, env->arena);
 	} else {
 		result = index_classify(ix, "load recipient");
 	}
@@ -147,6 +148,7 @@ index_load_message(struct index *ix, struct envelope *env)
 		env->content.offset = (uint64_t)sqlite3_column_int64(st, 6);
 		env->content.len = (uint64_t)sqlite3_column_int64(st, 7);
 		env->recipients_total = (uint32_t)sqlite3_column_int64(st, 8);
+		env->auth = index_column_text(st, 9, env->arena);
 	} else {
 		r = index_classify(ix, "load message");
 	}

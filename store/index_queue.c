@@ -127,6 +127,7 @@ insert_recipient(struct index *ix, uint64_t id, const struct recipient *r,
 	index_bind_text(st, 14, r->last_reply);
 	index_bind_text(st, 15, r->tls);
 	sqlite3_bind_int(st, 16, r->learn);
+	index_bind_text(st, 17, r->sign);
 	return index_run(ix, ST_RECIPIENT_INSERT);
 }
 
@@ -147,6 +148,7 @@ index_insert(struct index *ix, const struct envelope *env, bool active)
 	bind_id(st, 8, env->content.offset);
 	bind_id(st, 9, env->content.len);
 	sqlite3_bind_int64(st, 10, env->recipients_total);
+	index_bind_text(st, 11, env->auth);
 	r = index_run(ix, ST_MESSAGE_INSERT);
 	for (uint32_t i = 0; i < env->recipients_n && r == INDEX_OK; i++) {
 		r = insert_recipient(ix, env->id, &env->recipients[i], active);

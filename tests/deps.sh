@@ -11,7 +11,7 @@ build)
 	clang-14 libclang-rt-14-dev llvm-14 clang-tidy-14 clang-format-14
 	libevent-dev libssl-dev libunbound-dev libsqlite3-dev libjansson-dev
 	libsystemd-dev libidn2-dev libconfig-dev libcurl4-openssl-dev
-	libcrypt-dev libseccomp-dev libgmime-3.0-dev libopendkim-dev libspf2-dev zlib1g-dev
+	libcrypt-dev libseccomp-dev libgmime-3.0-dev libopendkim-dev libspf2-dev libopendmarc-dev zlib1g-dev
 	nettle-dev'
 	;;
 check)

@@ -311,6 +311,7 @@ rdata_check(const struct packet *p, const struct rr *rr)
 	case DNS_AAAA:
 		return rr->rdata_len == 16 ? 0 : -1;
 	case DNS_CNAME:
+	case DNS_PTR:
 		return read_name(p, rr->rdata, &n) == rr->rdata_len ? 0 : -1;
 	case DNS_MX:
 		if (rr->rdata_len < 3 || read_name(p, rr->rdata + 2, &n) !=
@@ -362,6 +363,7 @@ rdata_take(const struct packet *p, const struct rr *rr, struct dns_record *out,
 		set_address(&out->address, data, rr->rdata_len);
 		return 0;
 	case DNS_CNAME:
+	case DNS_PTR:
 		(void)read_name(p, rr->rdata, &n); /* was checked */
 		dns_name_to_text(&n, out->name);
 		return 0;
@@ -438,6 +440,8 @@ type_word(enum dns_type type)
 		return "A";
 	case DNS_CNAME:
 		return "CNAME";
+	case DNS_PTR:
+		return "PTR";
 	case DNS_MX:
 		return "MX";
 	case DNS_TXT:

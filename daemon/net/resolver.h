@@ -5,9 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/address.h"
+#include "base/dns.h"
 #include "base/err.h"
-#include "base/network.h"
 
 /*
  * DNS on a reactor, by libunbound's event API: cache, DNSSEC, local data.
@@ -17,47 +16,6 @@
 struct conf;
 struct reactor;
 struct resolver;
-
-enum dns_type { /* wire values */
-	DNS_A = 1,
-	DNS_CNAME = 5,
-	DNS_MX = 15,
-	DNS_TXT = 16,
-	DNS_AAAA = 28,
-	DNS_TLSA = 52,
-};
-
-enum dns_status {
-	DNS_OK = 0,   /* at least one record of the type */
-	DNS_NODATA,   /* the name exists, the type does not */
-	DNS_NXDOMAIN, /* the name does not exist */
-	DNS_SERVFAIL, /* no usable answer now: never bounces mail */
-	DNS_TIMEOUT,
-	DNS_BOGUS, /* DNSSEC validation failed: as SERVFAIL */
-};
-
-#define DNS_RECORDS_MAX 500 /* more in one answer are cut (checklist B50) */
-
-struct dns_record {
-	uint16_t preference; /* MX */
-	char name[ADDRESS_DOMAIN_MAX +
-	          1];            /* MX target, normalised; "" is "." */
-	struct net_addr address; /* A, AAAA */
-	const uint8_t
-		*data; /* TXT: strings joined; TLSA: rdata, of any length */
-	size_t data_len;
-};
-
-struct dns_answer {
-	enum dns_status status;
-	bool secure;  /* DNSSEC: the whole answer is validated */
-	uint32_t ttl; /* seconds, the smallest of the chain; from a resolver
-	                   0 when not OK */
-	char canonical[ADDRESS_DOMAIN_MAX + 1]; /* after CNAMEs */
-	struct dns_record *records;
-	size_t records_n;
-	char text[160]; /* for people: "NXDOMAIN for mx.example (A)" */
-};
 
 struct resolver *resolver_new(struct reactor *r, const struct conf *c,
                               struct err *e);

@@ -97,7 +97,7 @@ static struct conf *
 load(unsigned policies)
 {
 	static const bool built[CONF_POLICY_TYPES] = { true, true, true, true,
-		                                       true, true, true };
+		                                       true, true, true, true };
 
 	static struct conf_findings findings;
 	char path[] = "/tmp/select_bench.XXXXXX";

@@ -614,6 +614,7 @@ unbuilt_policy_types(void **state)
 		{ "auto_allow", "" },
 		{ "auto_allow_creation", "" },
 		{ "dns_authentication", "definition = \"d\";" },
+		{ "dns_authentication_inbound", "" },
 		{ "stationery", "layout = \"l\";" },
 		{ "stationery_exclusion", "" },
 	};
