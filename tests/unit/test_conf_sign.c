@@ -424,6 +424,25 @@ static const struct row rows[] = {
 	  "from = \"domain:example.org\"; based_on = \"both\"; "
 	  "definition = \"org\";",
 	  "based_on = \"both\" " AUTHOR "example.org", NULL },
+	{ "", TWO,
+	  "from = \"domain:example.com\"; based_on = \"both\"; "
+	  "override = true; definition = \"com\";",
+	  "from = \"domain:example.org\"; based_on = \"both\"; "
+	  "override = true; definition = \"org\";",
+	  "based_on = \"both\" " AUTHOR "example.org", NULL },
+	{ "", TWO,
+	  "from = \"domain:example.com\"; based_on = \"both\"; "
+	  "definition = \"com\";",
+	  "from = \"domain:example.org\"; based_on = \"both\"; "
+	  "override = true; definition = \"org\";",
+	  NULL, AUTHOR "example.com may be signed by example.org" },
+	/* ... unless the second has the more specific to. */
+	{ "", TWO,
+	  "from = \"domain:example.com\"; based_on = \"both\"; "
+	  "definition = \"com\";",
+	  "from = \"domain:example.org\"; to = \"external\"; "
+	  "based_on = \"both\"; definition = \"org\";",
+	  AUTHOR "example.org", AUTHOR "example.com" },
 	{ "", TWO, "definition = ( \"com\", \"org\" );", NULL, NULL, NULL },
 	{ "", ONE ", \"sub.example.com\"", "definition = \"com\";", NULL, NULL,
 	  NULL },
