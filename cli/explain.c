@@ -328,6 +328,38 @@ print_mail(const json_t *answer)
 	                     : "");
 }
 
+/* Where there are policies about it. */
+static void
+print_sign(const json_t *answer)
+{
+	const json_t *t = json_object_get(json_object_get(answer, "policies"),
+	                                  "dns_authentication");
+	const char *why = text_of(answer, "unsigned");
+	size_t i;
+	json_t *s;
+
+	if (text_of(t, "winner") == NULL &&
+	    json_array_size(json_object_get(t, "losers")) == 0) {
+		return;
+	}
+	label("signing");
+	if (why != NULL) {
+		(void)fputs("unsigned: ", stdout);
+		put(why);
+	}
+	json_array_foreach(json_object_get(answer, "sign"), i, s)
+	{
+		(void)fputs(i == 0 ? "signs with " : ", ", stdout);
+		put(text_of(s, "definition"));
+		(void)fputs(" (domain ", stdout);
+		put(text_of(s, "domain"));
+		(void)fputs(", selector ", stdout);
+		put(text_of(s, "selector"));
+		(void)putchar(')');
+	}
+	(void)putchar('\n');
+}
+
 static void
 print_tls(const json_t *answer)
 {
@@ -449,6 +481,7 @@ print_answer(const json_t *answer)
 	print_receipt(answer);
 	print_header(answer);
 	print_mail(answer);
+	print_sign(answer);
 	print_tls(answer);
 	json_object_foreach(json_object_get(answer, "policies"), type, t)
 	{

@@ -51,3 +51,9 @@ conf_find_route(const struct conf *c, const char *name)
 {
 	return index_map_find(&c->index->routes, name);
 }
+
+const struct conf_dkim *
+conf_find_dkim(const struct conf *c, const char *name)
+{
+	return index_map_find(&c->index->dkim, name);
+}

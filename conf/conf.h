@@ -99,5 +99,7 @@ const struct conf_domain *conf_find_domain(const struct conf *c,
                                            const char *domain);
 const struct conf_route *conf_find_route(const struct conf *c,
                                          const char *name);
+/* The definition of DNS authentication, or NULL. */
+const struct conf_dkim *conf_find_dkim(const struct conf *c, const char *name);
 
 #endif

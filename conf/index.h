@@ -26,6 +26,7 @@ const void *index_map_find(const struct index_map *m, const char *key);
 struct conf_index {
 	struct index_map domains; /* to const struct conf_domain * */
 	struct index_map routes;  /* to const struct conf_route * */
+	struct index_map dkim;    /* by name, to const struct conf_dkim * */
 };
 
 #endif

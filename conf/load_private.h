@@ -111,6 +111,14 @@ void load_secure_receipt(struct loader *l, const config_setting_t *item,
  * order in the file decides between; items[i] is where policy i stands. */
 void load_check_shadows(struct loader *l, const config_setting_t *const *items);
 
+/* sign.c: warns of dns_authentication policies that sign nothing or whose
+ * signatures do not align (DMARC), and of internal domains that none signs. */
+void load_check_signing(struct loader *l, const config_setting_t *root,
+                        const config_setting_t *const *items);
+/* The same file: of dns_authentication_inbound policies that hold for no mail
+ * from outside. */
+void load_check_inbound(struct loader *l, const config_setting_t *const *items);
+
 /* secret.c: files that the configuration names. Each adds findings at s. */
 void load_check_pair(struct loader *l, const config_setting_t *s);
 /* A certificate to show as a client, and its key. */

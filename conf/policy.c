@@ -31,15 +31,15 @@ const bool conf_policy_built[CONF_POLICY_TYPES] = {
 	[CONF_POLICY_SECURE_RECEIPT] = true,
 	[CONF_POLICY_AUTO_ALLOW] = false,
 	[CONF_POLICY_AUTO_ALLOW_CREATION] = true,
-	[CONF_POLICY_DNS_AUTHENTICATION] = false,
-	[CONF_POLICY_DNS_AUTHENTICATION_INBOUND] = false,
+	[CONF_POLICY_DNS_AUTHENTICATION] = true,
+	[CONF_POLICY_DNS_AUTHENTICATION_INBOUND] = true,
 	[CONF_POLICY_STATIONERY] = false,
 	[CONF_POLICY_STATIONERY_EXCLUSION] = false,
 };
 
 static void
 load_dkim_item(struct loader *l, const config_setting_t *item,
-               struct index_map *names, struct index_map *selectors)
+               struct index_map *selectors)
 {
 	struct conf *c = l->c;
 	struct conf_dkim *d = &c->dkim[c->dkim_n];
@@ -52,7 +52,7 @@ load_dkim_item(struct loader *l, const config_setting_t *item,
 	if (d->name == NULL || d->domain == NULL || d->selector == NULL) {
 		return;
 	}
-	if (index_map_add(c->arena, names, d->name, d) != NULL) {
+	if (index_map_add(c->arena, &c->index->dkim, d->name, d) != NULL) {
 		load_error(l, item,
 		           "definitions.dns_authentication: %s: duplicate name",
 		           load_quote(l, d->name));
@@ -113,14 +113,13 @@ load_definitions(struct loader *l, const config_setting_t *root)
 	const config_setting_t *layouts =
 		load_member(group, "stationery_layouts");
 	size_t n = load_list_n(dkim);
-	struct index_map names = { 0 };
 	struct index_map selectors = { 0 };
 	struct index_map layout_names = { 0 };
 	struct conf *c = l->c;
 
 	c->dkim = arena_alloc(c->arena, n * sizeof(*c->dkim) + 1);
 	for (size_t i = 0; i < n; i++) {
-		load_dkim_item(l, load_list_at(dkim, i), &names, &selectors);
+		load_dkim_item(l, load_list_at(dkim, i), &selectors);
 	}
 	n = load_list_n(layouts);
 	c->layouts = arena_alloc(c->arena, n * sizeof(*c->layouts) + 1);
@@ -257,17 +256,6 @@ load_validity(struct loader *l, const config_setting_t *item,
 }
 
 static bool
-has_dkim(const struct conf *c, const char *name)
-{
-	for (size_t i = 0; i < c->dkim_n; i++) {
-		if (strcmp(c->dkim[i].name, name) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool
 has_layout(const struct conf *c, const char *name)
 {
 	for (size_t i = 0; i < c->layouts_n; i++) {
@@ -289,6 +277,14 @@ load_refs(struct loader *l, const config_setting_t *item, struct conf_policy *p)
 	if (list != NULL && n == 0) {
 		load_error(l, list, "definition is empty; name at least one");
 	}
+	if (n > CONF_SIGNATURES_MAX) {
+		load_error(l, list,
+		           "definition: more than %d; a message gets one "
+		           "signature for each, and receivers do not look at "
+		           "many",
+		           CONF_SIGNATURES_MAX);
+		return;
+	}
 	p->definitions =
 		arena_alloc(l->c->arena, n * sizeof(*p->definitions) + 1);
 	for (size_t i = 0; i < n; i++) {
@@ -297,7 +293,7 @@ load_refs(struct loader *l, const config_setting_t *item, struct conf_policy *p)
 		if (name == NULL) {
 			continue;
 		}
-		if (!has_dkim(l->c, name)) {
+		if (conf_find_dkim(l->c, name) == NULL) {
 			load_error(l, s,
 			           "definition: definitions.dns_authentication "
 			           "has no %s",
@@ -399,4 +395,6 @@ load_policies(struct loader *l, const config_setting_t *root)
 		}
 	}
 	load_check_shadows(l, items);
+	load_check_signing(l, root, items);
+	load_check_inbound(l, items);
 }

@@ -45,7 +45,8 @@ enum conf_policy_type {
 	CONF_POLICY_STATIONERY_EXCLUSION,
 };
 
-#define CONF_POLICY_TYPES 8
+#define CONF_POLICY_TYPES   8
+#define CONF_SIGNATURES_MAX 8 /* of one message */
 
 struct conf_policy {
 	enum conf_policy_type type;
@@ -78,7 +79,8 @@ struct conf_policy {
 	const char *tls_version;        /* secure_receipt: "1.2", "1.3" */
 	const char *client_certificate; /* secure_receipt */
 	bool list_mail;                 /* auto_allow_creation */
-	const char **definitions;       /* dns_authentication */
+	const char **definitions;       /* dns_authentication: names, at most
+	                             CONF_SIGNATURES_MAX */
 	size_t definitions_n;
 	/* dns_authentication_inbound: "take_no_action",
 	 * "ignore_managed_sender", "hold", "reject"; dmarc also

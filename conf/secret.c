@@ -26,6 +26,11 @@
 
 #define SECRET_MAX (1024 * 1024)
 
+/* RFC 8301 section 3.2. */
+#define DKIM_BITS_MIN  1024
+#define DKIM_BITS_GOOD 2048
+#define DKIM_BITS_MAX  4096
+
 struct file {
 	char *data; /* terminated; NULL before open_file */
 	size_t len;
@@ -108,41 +113,83 @@ out:
 	return rc;
 }
 
-/* A key with a passphrase cannot be asked for at start: refused. The type is
- * OpenSSL's. */
+/* A passphrase cannot be asked for at start: none is given. arg: a bool that
+ * learns that one is needed, or NULL. The type is OpenSSL's. */
 static int /* NOLINTNEXTLINE(readability-non-const-parameter) */
 no_passphrase(char *buf, int size, int rwflag, void *arg)
 {
+	bool *asked_r = arg;
+
 	(void)buf;
 	(void)size;
 	(void)rwflag;
-	(void)arg;
+	if (asked_r != NULL) {
+		*asked_r = true;
+	}
 	return -1;
 }
 
+static bool
+is_public_key(const struct file *f)
+{
+	BIO *bio = BIO_new_mem_buf(f->data, (int)f->len);
+	EVP_PKEY *key = NULL;
+
+	if (bio != NULL) {
+		key = PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+	}
+	BIO_free(bio);
+	EVP_PKEY_free(key);
+	return key != NULL;
+}
+
+/* The first key of the file. extra_r (NULL: not asked) learns whether another
+ * one follows: who put it there may mean that one. */
 static EVP_PKEY *
-read_key(struct loader *l, const config_setting_t *s, const char *path)
+read_keys(struct loader *l, const config_setting_t *s, const char *path,
+          bool *extra_r)
 {
 	struct file f = { 0 };
 	EVP_PKEY *key = NULL;
+	EVP_PKEY *second = NULL;
 	BIO *bio = NULL;
+	bool asked = false;
 
 	if (open_file(l, s, path, true, &f) != 0) {
 		return NULL;
 	}
 	bio = BIO_new_mem_buf(f.data, (int)f.len);
 	if (bio != NULL) {
-		key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+		key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked);
 	}
-	if (key == NULL) {
+	if (key == NULL && asked) {
 		load_error(l, s,
-		           "%s holds no PEM private key without passphrase",
+		           "%s holds a key with a passphrase, which nobody "
+		           "could give at start; write it without: openssl "
+		           "pkey -in FILE -out NEWFILE",
 		           path);
+	} else if (key == NULL) {
+		load_error(l, s, "%s holds %s", path,
+		           is_public_key(&f)
+		                   ? "a public key; name the file with the "
+		                     "private one"
+		                   : "no PEM private key");
+	} else if (extra_r != NULL) {
+		second = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase,
+		                                 &asked);
+		*extra_r = second != NULL || asked;
 	}
 	BIO_free(bio);
+	EVP_PKEY_free(second);
 	ERR_clear_error();
 	close_file(&f);
 	return key;
+}
+
+static EVP_PKEY *
+read_key(struct loader *l, const config_setting_t *s, const char *path)
+{
+	return read_keys(l, s, path, NULL);
 }
 
 static X509 *
@@ -259,31 +306,60 @@ load_check_ca(struct loader *l, const config_setting_t *s, const char *name,
 	load_check_ca_file(l, s, path);
 }
 
+static void
+check_rsa(struct loader *l, const config_setting_t *s, const char *path,
+          int bits)
+{
+	if (bits < DKIM_BITS_MIN) {
+		load_error(l, s,
+		           "%s: an RSA key of %d bits is too short: receivers "
+		           "count its signatures as none; make one of %d",
+		           path, bits, DKIM_BITS_GOOD);
+	} else if (bits > DKIM_BITS_MAX) {
+		load_error(l, s,
+		           "%s: an RSA key of %d bits is longer than receivers "
+		           "need to verify (%d); make one of %d",
+		           path, bits, DKIM_BITS_MAX, DKIM_BITS_GOOD);
+	} else if (bits < DKIM_BITS_GOOD) {
+		load_warn(l, s,
+		          "%s: an RSA key of %d bits is weak; make one of %d",
+		          path, bits, DKIM_BITS_GOOD);
+	}
+}
+
 void
 load_check_dkim_key(struct loader *l, const config_setting_t *s,
                     const char *path)
 {
-	EVP_PKEY *key = read_key(l, s, path);
-	int type = key == NULL ? 0 : EVP_PKEY_get_base_id(key);
+	EVP_PKEY *key = NULL;
+	const char *name = NULL;
+	bool extra = false;
+	int type = 0;
 
+	if (access(path, F_OK) == -1 && errno == ENOENT) {
+		load_error(l, s,
+		           "%s: %s; make the key with sortie dkim new DOMAIN",
+		           path, strerror(ENOENT));
+		return;
+	}
+	key = read_keys(l, s, path, &extra);
 	if (key == NULL) {
 		return;
 	}
-	if (type == EVP_PKEY_RSA) {
-		int bits = EVP_PKEY_get_bits(key);
-		if (bits < 1024) {
-			load_error(l, s,
-			           "%s: an RSA key of %d bits is too short to "
-			           "sign with; use 2048",
-			           path, bits);
-		} else if (bits < 2048) {
-			load_warn(l, s,
-			          "%s: an RSA key of %d bits is weak; use 2048",
-			          path, bits);
-		}
-	} else if (type != EVP_PKEY_ED25519) {
-		load_error(l, s, "%s is neither an RSA nor an Ed25519 key",
+	type = EVP_PKEY_get_base_id(key);
+	name = EVP_PKEY_get0_type_name(key);
+	if (extra) {
+		load_error(l, s,
+		           "%s holds more than one private key; leave the one "
+		           "that signs",
 		           path);
+	} else if (type == EVP_PKEY_RSA) {
+		check_rsa(l, s, path, EVP_PKEY_get_bits(key));
+	} else if (type != EVP_PKEY_ED25519) {
+		load_error(l, s,
+		           "%s is neither an RSA nor an Ed25519 key but %s; "
+		           "DKIM knows no others",
+		           path, name == NULL ? "another" : name);
 	}
 	EVP_PKEY_free(key);
 }

@@ -42,12 +42,32 @@ decision_make(const struct decision_input *in, struct decision *out)
 	out->need.require_tls = in->require_tls;
 	out->need.optional = in->optional && !in->require_tls;
 	out->learn = learns(in, winners[CONF_POLICY_AUTO_ALLOW_CREATION]);
+	out->sign =
+		in->may_sign ? winners[CONF_POLICY_DNS_AUTHENTICATION] : NULL;
 }
 
 const char *
 decision_tls_text(const struct decision *d, struct arena *a)
 {
 	return tls_need_format(&d->need, a);
+}
+
+/* No name has a control character in it: the loader refuses those. */
+const char *
+decision_sign_text(const struct decision *d, struct arena *a)
+{
+	const char *text = NULL;
+
+	if (d->sign == NULL) {
+		return NULL;
+	}
+	for (size_t i = 0; i < d->sign->definitions_n; i++) {
+		const char *name = d->sign->definitions[i];
+
+		text = text == NULL ? arena_strdup(a, name)
+		                    : arena_printf(a, "%s\n%s", text, name);
+	}
+	return text;
 }
 
 const char *

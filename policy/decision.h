@@ -28,6 +28,7 @@ struct decision_input {
 	struct select_question question;
 	enum decision_mail mail;
 	bool outbound;    /* from inside to outside */
+	bool may_sign;    /* its sender is proved, or it is a report of ours */
 	bool require_tls; /* MAIL had REQUIRETLS */
 	bool optional;    /* "TLS-Required: No" */
 };
@@ -36,14 +37,20 @@ struct decision {
 	struct select_answer answer;
 	struct tls_need need;
 	bool learn; /* the recipient becomes an Auto sender, once delivered */
+	/* Its definitions sign the mail; NULL: it goes out unsigned. The winner
+	 * of a type says who won by scopes, this says what is done: mail that
+	 * may not be signed has a winner and no signature. */
+	const struct conf_policy *sign;
 };
 
 void decision_make(const struct decision_input *in, struct decision *out);
 
-/* For the store, both in the arena: the need (NULL: none), and the winners by
- * type as JSON, "{\"secure_delivery\":\"Bank\"}" (NULL: no policy won). */
+/* For the store, all in the arena: the need (NULL: none), the winners by type
+ * as JSON, "{\"secure_delivery\":\"Bank\"}" (NULL: no policy won), and the
+ * names of the definitions that sign, LF between them (NULL: unsigned). */
 const char *decision_tls_text(const struct decision *d, struct arena *a);
 const char *decision_json(const struct decision *d, struct arena *a);
+const char *decision_sign_text(const struct decision *d, struct arena *a);
 
 /* The name of a policy for people: its narrative, else type and line. */
 const char *decision_policy_name(const struct conf_policy *p, char out[160]);

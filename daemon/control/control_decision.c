@@ -201,6 +201,9 @@ decide(struct explain_work *w, const struct finding *f,
 	r->route = w->route;
 	decide_look(w->snapshot, w->header == NULL ? "" : w->header,
 	            w->header_len, env, facts);
+	if (w->header == NULL) {
+		facts->odd_from = false; /* not known, and taken to be good */
+	}
 	decide_envelope(w->snapshot, facts, &w->client.address, env);
 	*in = (struct decision_input){
 		.select = w->snapshot->select,
@@ -214,6 +217,7 @@ decide(struct explain_work *w, const struct finding *f,
 		},
 		.mail = facts->mail,
 		.outbound = v == ADMISSION_OUTBOUND,
+		.may_sign = v != ADMISSION_INBOUND && !facts->odd_from,
 		.require_tls = w->require_tls,
 		.optional = (env->flags & ENVELOPE_TLS_OPTIONAL) != 0,
 	};
@@ -522,6 +526,57 @@ mail_json(const struct explain_work *w, const struct decide_facts *facts)
 		(int)w->decision.learn);
 }
 
+/* ---- signatures --- */
+
+/* NULL: it is signed. */
+static const char *
+unsigned_why(const struct explain_work *w, const struct finding *f,
+             const struct decide_facts *facts)
+{
+	const struct select_answer *a = &w->decision.answer;
+
+	if (f->code != 0) {
+		return "it is refused";
+	}
+	if (a->winners[CONF_POLICY_DNS_AUTHENTICATION] == NULL) {
+		return "no policy signs it";
+	}
+	if (f->verdict == ADMISSION_INBOUND) {
+		return "mail from outside is not signed";
+	}
+	return facts->odd_from ? "not every reader of the From field finds the "
+	                         "same author's domain in it"
+	                       : NULL;
+}
+
+/* From what the queue would store. */
+static json_t *
+sign_json(const struct explain_work *w)
+{
+	const struct conf *c = w->snapshot->conf;
+	const char *at = w->env->recipients[0].sign;
+	json_t *list = json_array();
+
+	while (at != NULL) {
+		const char *end = strchr(at, '\n');
+		size_t len = end == NULL ? strlen(at) : (size_t)(end - at);
+		const struct conf_dkim *d = conf_find_dkim(
+			c, arena_strndup(w->env->arena, at, len));
+
+		if (d != NULL) {
+			json_array_append_new(
+				list,
+				json_pack("{s:o, s:o, s:o}", "definition",
+			                  control_json_text(d->name), "domain",
+			                  control_json_text(d->domain),
+			                  "selector",
+			                  control_json_text(d->selector)));
+		}
+		at = end == NULL ? NULL : end + 1;
+	}
+	return list;
+}
+
 static json_t *
 stored_json(const struct explain_work *w)
 {
@@ -581,10 +636,12 @@ control_decision(struct explain_work *w)
 	struct finding told = f;
 	told.verdict = at_rcpt;
 	decide(w, &told, &facts, &in);
+	const char *why = unsigned_why(w, &f, &facts);
 	direction = at_rcpt == ADMISSION_REFUSED ? NULL : verdict_word(at_rcpt);
 	w->ask_hosts = w->live && f.code == 0 && maildir_of(w) == NULL;
 	w->answer = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:o, s:o}",
 		"question", question_json(w), "admission", admission_json(&f),
 		"direction", control_json_text(direction), "route",
 		control_json_text(w->route), "maildir",
@@ -592,5 +649,7 @@ control_decision(struct explain_work *w)
 		control_json_text(w->route == NULL ? w->to.domain : NULL),
 		"header", header_json(w, &told), "mail", mail_json(w, &facts),
 		"policies", policies_json(w, &in), "secure_receipt",
-		receipt_json(&f), "tls", tls_json(w), "stored", stored_json(w));
+		receipt_json(&f), "tls", tls_json(w), "sign",
+		why == NULL ? sign_json(w) : json_array(), "unsigned",
+		control_json_text(why), "stored", stored_json(w));
 }

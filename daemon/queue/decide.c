@@ -13,10 +13,28 @@
 #include "policy/auto_allow.h"
 #include "store/envelope.h"
 
+static bool
+has_one_domain(const struct header_from *from)
+{
+	if (from->verdict != HEADER_FROM_OK || from->n_mailboxes == 0) {
+		return false;
+	}
+	for (size_t i = 1; i < from->n_mailboxes; i++) {
+		if (strcmp(from->mailboxes[i].domain,
+		           from->mailboxes[0].domain) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
 void
 decide_look(const struct snapshot *snapshot, const char *header,
             size_t header_len, struct envelope *env, struct decide_facts *out)
 {
+	bool asks = select_asks_header(snapshot->select);
+	bool signs = select_has_type(snapshot->select,
+	                             CONF_POLICY_DNS_AUTHENTICATION);
 	struct header_from from;
 	struct err e = { 0 };
 
@@ -25,11 +43,12 @@ decide_look(const struct snapshot *snapshot, const char *header,
 	                    CONF_POLICY_AUTO_ALLOW_CREATION)) {
 		out->mail = auto_allow_mail(header, header_len, env->sender);
 	}
-	if (!select_asks_header(snapshot->select)) {
+	if (!asks && !signs) {
 		return;
 	}
 	(void)header_from_domains(header, header_len, &from, &e);
-	if (from.verdict == HEADER_FROM_OK && from.n_mailboxes > 0) {
+	out->odd_from = !has_one_domain(&from);
+	if (asks && from.verdict == HEADER_FROM_OK && from.n_mailboxes > 0) {
 		out->from = arena_strdup(env->arena, from.mailboxes[0].text);
 	}
 }
@@ -37,7 +56,8 @@ decide_look(const struct snapshot *snapshot, const char *header,
 static bool
 same_decision(const struct decision *a, const struct decision *b)
 {
-	return memcmp(a->answer.winners, b->answer.winners,
+	return a->sign == b->sign &&
+	       memcmp(a->answer.winners, b->answer.winners,
 	              sizeof(a->answer.winners)) == 0;
 }
 
@@ -47,6 +67,7 @@ store_decision(struct envelope *env, const struct decision *d,
 {
 	r->decision = decision_json(d, env->arena);
 	r->tls = decision_tls_text(d, env->arena);
+	r->sign = decision_sign_text(d, env->arena);
 }
 
 void
@@ -65,6 +86,7 @@ decide_envelope(const struct snapshot *snapshot,
 		.require_tls = (env->flags & ENVELOPE_REQUIRETLS) != 0,
 		.optional = (env->flags & ENVELOPE_TLS_OPTIONAL) != 0,
 	};
+	bool ours = (env->flags & ENVELOPE_REPORT) != 0;
 	struct decision last = { 0 };
 
 	if (source != NULL) {
@@ -81,10 +103,13 @@ decide_envelope(const struct snapshot *snapshot,
 		in.question.recipient = r->address;
 		in.question.null_internal = r->direction != DIRECTION_INBOUND;
 		in.outbound = r->direction == DIRECTION_OUTBOUND;
+		in.may_sign = ours || (r->direction != DIRECTION_INBOUND &&
+		                       !facts->odd_from);
 		decision_make(&in, &d);
 		if (i > 0 && same_decision(&d, &last)) {
 			r->decision = env->recipients[i - 1].decision;
 			r->tls = env->recipients[i - 1].tls;
+			r->sign = env->recipients[i - 1].sign;
 		} else {
 			store_decision(env, &d, r);
 		}

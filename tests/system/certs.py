@@ -9,9 +9,27 @@ import ssl
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import (ExtendedKeyUsageOID, NameOID,
                                    ObjectIdentifier)
+
+
+def signing_key(path, kind="ed25519", mode=0o600, passphrase=None):
+    """A private key for DKIM: "ed25519", "ec" or the bits of an RSA key."""
+    if kind == "ed25519":
+        key = ed25519.Ed25519PrivateKey.generate()
+    elif kind == "ec":
+        key = ec.generate_private_key(ec.SECP256R1())
+    else:
+        key = rsa.generate_private_key(65537, kind)
+    how = (serialization.BestAvailableEncryption(passphrase) if passphrase
+           else serialization.NoEncryption())
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how))
+    path.chmod(mode)
+    return str(path)
 
 
 def _name(text):

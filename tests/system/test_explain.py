@@ -11,6 +11,7 @@ import urllib.parse
 
 import pytest
 
+from certs import signing_key
 from harness import CA, Client, Gateway, free_port, reply_id, wait_for
 
 PROXY = "127.0.0.5"
@@ -65,6 +66,10 @@ SCOPES = ["everyone", "internal", "external", "domain:far.test",
           "address:vip@far.test", "address:boss@example.org"]
 
 
+DEFINITIONS = {"com": "example.com", "org": "example.org",
+               "ed": "sub.example.com"}
+
+
 def policies(rng):
     """Some of each type, of every make."""
     made = {}
@@ -89,7 +94,12 @@ def policies(rng):
                 {"option": "general_aal_entries"},
                 {"option": "general_aal_entries"},
                 {"option": "general_aal_entries", "list_mail": True},
-                {"option": "do_not_generate"}])):
+                {"option": "do_not_generate"}]),
+            ("dns_authentication", [
+                {"definition": "com"}, {"definition": ["com", "org"]},
+                {"definition": ["org", "com", "ed"]}]),
+            ("dns_authentication_inbound", [
+                {}, {"spf_fail": "hold"}])):
         made[kind] = []
         for i in range(16 if kind == "secure_delivery" else 10):
             p = {"narrative": f"{kind} {i}", "from": rng.choice(SCOPES),
@@ -106,6 +116,15 @@ def policies(rng):
                               {"valid_from": "2099-01-01T00:00:00Z"}],
                              [8, 1, 1])[0]
             made[kind].append(p)
+    # What is signed is about somebody known, most of the time.
+    made["dns_authentication"] += [
+        {"narrative": "internal", "from": "internal", "to": "everyone",
+         "based_on": "both", "definition": ["ed"]},
+        {"narrative": "com", "from": "domain:example.com",
+         "to": "everyone", "definition": "com"},
+        {"narrative": "ann", "from": "address:ann@example.com",
+         "to": "everyone", "based_on": "header",
+         "definition": ["com", "org"]}]
     made["secure_receipt"].append({
         "narrative": "boss", "from": "address:boss@example.org",
         "to": "everyone", "based_on": "header", "override": True,
@@ -137,6 +156,7 @@ def replica(tmp_path_factory):
     users = tmp_path_factory.mktemp("users") / "users"
     users.write_text("")
     users.chmod(0o600)
+    key = signing_key(users.parent / "dkim.pem")
     g = Gateway(
         tmp_path_factory.mktemp("explain"), ca,
         gateway={"listen": [{"address": f"127.0.0.1:{port}",
@@ -165,6 +185,9 @@ def replica(tmp_path_factory):
                                             "vip@far.test",
                                             "u@example.org"]}],
         delivery={"retry": ["1h"], "warn_after": "24h"},
+        definitions={"dns_authentication": [
+            {"name": name, "domain": domain, "selector": name,
+             "key_file": key} for name, domain in DEFINITIONS.items()]},
         policies=policies(rng))
     for domain in ("bank.test", "far.test", "a.far.test", "a.deep.far.test",
                    "unknown.test", "example.org"):
@@ -223,8 +246,8 @@ def stored(g):
     db, = (g.dir / "state").glob("*.db")
     with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as c:
         return {row[0]: row[1:] for row in c.execute(
-            "SELECT m.envid, r.decision, r.tls, r.learn, r.direction, r.route"
-            " FROM recipient r JOIN message m ON m.id = r.message")}
+            "SELECT m.envid, r.decision, r.tls, r.learn, r.direction, r.route,"
+            " r.sign FROM recipient r JOIN message m ON m.id = r.message")}
 
 
 DIRECTIONS = ["outbound", "inbound", "internal"]
@@ -265,7 +288,7 @@ def test_explain_agrees_with_what_happens(replica):
         if t.name not in rows:
             check_gone(g, t, told[t.name], qid)
             continue
-        decision, tls, learn, direction, route = rows[t.name]
+        decision, tls, learn, direction, route, sign = rows[t.name]
         assert a["verdict"] == told[t.name]["direction"] == \
             DIRECTIONS[direction], (t, a)
         assert told[t.name]["route"] == route, t
@@ -277,6 +300,12 @@ def test_explain_agrees_with_what_happens(replica):
                    if p["winner"] is not None}
         assert winners == (policies or {}), t
         assert told[t.name]["mail"]["auto_sender"] == bool(learn), t
+        assert told[t.name]["sign"] == [
+            {"definition": d, "domain": DEFINITIONS[d], "selector": d}
+            for d in (sign.split("\n") if sign else [])], t
+        assert (told[t.name]["unsigned"] is None) == bool(sign), t
+        # B27, B35: what came from outside never leaves with our name.
+        assert not sign or direction != DIRECTIONS.index("inbound"), t
     # The triples were worth it: every way to go was gone often.
     ways = collections.Counter(
         told[n]["admission"]["verdict"] if code == 250 else (at, code)
@@ -289,6 +318,10 @@ def test_explain_agrees_with_what_happens(replica):
         for p in a["policies"].values() for loser in p["losers"])
     assert len(whys) == 10 and min(whys.values()) >= 10, whys
     assert sum(bool(r[2]) for r in rows.values()) >= 10, ways
+    signs = collections.Counter(r[5] for r in rows.values())
+    assert len(signs) == 5 and min(signs.values()) >= 3, signs
+    unsigned = collections.Counter(a["unsigned"] for a in told.values())
+    assert len(unsigned) == 5 and min(unsigned.values()) >= 3, unsigned
 
 
 # ---- what it shows ---------------------------------------------------------
@@ -404,6 +437,42 @@ def test_header_from_decides(gateway):
     r = gateway.api(*BASE, "b@far.test", "--header-from", "x@other.test")
     assert r.returncode == 1
     assert "REFUSED at DATA: 550 5.7.1 The From domain" in r.stdout
+
+
+def test_what_signs(make_gateway, tmp_path):
+    key = signing_key(tmp_path / "dkim.pem")
+    policy = {"narrative": "Sign", "from": "domain:example.com",
+              "definition": ["example.com", "ed"]}
+    g = make_gateway(
+        definitions={"dns_authentication": [
+            {"name": n, "domain": "example.com", "selector": s,
+             "key_file": key} for n, s in (("example.com", "s2026"),
+                                           ("ed", "e2026"))]},
+        policies={"dns_authentication": [policy]})
+
+    def signing(*args, code=0):
+        r = g.api("explain", *args)
+        assert (r.returncode, r.stderr) == (code, ""), r
+        return re.search(r"^signing      (.*)$", r.stdout, re.M).group(1)
+
+    outbound = (*BASE[1:], "b@far.test")
+    assert signing(*outbound) == (
+        "signs with example.com (domain example.com, selector s2026), "
+        "ed (domain example.com, selector e2026)")
+    for header, told in (("x@example.com", None), ("x@far.test", None),
+                         ("x@example.com, y@far.test", "reader"),
+                         ("g:x@example.com;", "reader")):
+        answer = signing(*outbound, "--header-from", header)
+        assert (answer.startswith("unsigned: not every reader") if told else
+                answer.startswith("signs with")), (header, answer)
+    inbound = ("--ip", "127.0.0.9", "--from", "a@far.test", "--to",
+               "b@example.com")
+    assert signing(*inbound) == "unsigned: no policy signs it"
+    assert signing("--ip", "127.0.0.9", "--from", "a@far.test", "--to",
+                   "b@far.test", code=1) == "unsigned: it is refused"
+    g.write(policies={"dns_authentication": [{**policy, "from": "everyone"}]})
+    assert g.api("reload").returncode == 0
+    assert signing(*inbound) == "unsigned: mail from outside is not signed"
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])

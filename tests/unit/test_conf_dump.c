@@ -79,6 +79,13 @@ same_policy(const struct conf_policy *a, const struct conf_policy *b)
 		same_text(a->fingerprints[i], b->fingerprints[i]);
 	}
 	assert_int_equal(a->definitions_n, b->definitions_n);
+	for (size_t i = 0; i < a->definitions_n; i++) {
+		same_text(a->definitions[i], b->definitions[i]);
+	}
+	same_text(a->spf_fail, b->spf_fail);
+	same_text(a->spf_softfail, b->spf_softfail);
+	same_text(a->dkim_fail, b->dkim_fail);
+	same_text(a->dmarc_fail, b->dmarc_fail);
 	same_text(a->layout, b->layout);
 }
 
@@ -116,6 +123,14 @@ same_lists(const struct conf *a, const struct conf *b)
 			assert_int_equal(x->port, y->port);
 			assert_true(x->is_address == y->is_address);
 		}
+	}
+	assert_int_equal(a->dkim_n, b->dkim_n);
+	for (size_t i = 0; i < a->dkim_n; i++) {
+		same_text(a->dkim[i].name, b->dkim[i].name);
+		same_text(a->dkim[i].domain, b->dkim[i].domain);
+		same_text(a->dkim[i].selector, b->dkim[i].selector);
+		same_text(a->dkim[i].key_file, b->dkim[i].key_file);
+		assert_true(a->dkim[i].expire_ms == b->dkim[i].expire_ms);
 	}
 	assert_int_equal(a->policies_n, b->policies_n);
 	for (size_t i = 0; i < a->policies_n; i++) {
@@ -159,7 +174,6 @@ same_snapshot(const struct conf *a, const struct conf *b)
 	assert_int_equal(a->delivery.forbidden_n, b->delivery.forbidden_n);
 	assert_int_equal(a->resolver.local_data_n, b->resolver.local_data_n);
 	assert_int_equal(a->groups_n, b->groups_n);
-	assert_int_equal(a->dkim_n, b->dkim_n);
 	assert_int_equal(a->layouts_n, b->layouts_n);
 	same_lists(a, b);
 }

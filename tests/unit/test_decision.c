@@ -1,6 +1,6 @@
 /*
- * Decisions: the winners' names as they are stored, the need that follows,
- * and who becomes an Auto sender.
+ * Decisions: the winners' names as they are stored, the need that follows, who
+ * becomes an Auto sender, and what signs.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -168,6 +168,59 @@ test_learns(void **state)
 	unload();
 }
 
+/* Who won by scopes, and what signs: that it may be is not asked of scopes. */
+static void
+test_signs(void **state)
+{
+	struct decision_input proved = { .may_sign = true };
+	struct decision_input stranger = { .may_sign = false };
+	struct decision_input author = { .may_sign = true };
+	struct decision d;
+
+	(void)state;
+	conf = common_conf_loads(
+		BASE "definitions = { dns_authentication = ( { name = \"a b\";"
+		     " domain = \"example.com\"; selector = \"r\"; key_file ="
+		     " \"dkim.key\"; }, { name = \"e\"; domain = "
+		     "\"example.com\"; selector = \"e\"; key_file = "
+		     "\"dkim.key\"; } ); };\npolicies = { dns_authentication = "
+		     "( { narrative = \"both\"; definition = ( \"e\", \"a b\" "
+		     "); }, { narrative = \"bank\"; to = \"domain:bank.test\";"
+		     " definition = \"a b\"; }, { narrative = \"boss\"; from ="
+		     " \"address:boss@example.com\"; based_on = \"header\"; "
+		     "definition = \"e\"; } ); dns_authentication_inbound = ( "
+		     "{ narrative = \"in\"; from = \"external\"; } ); };\n");
+	compiled = select_new(conf);
+	arena = arena_new(1024);
+	d = decide("a@example.com", "b@partner.test", proved);
+	check_text(decision_sign_text(&d, arena), "e\na b");
+	check_text(decision_json(&d, arena),
+	           "{\"dns_authentication\":\"both\"}");
+	d = decide("a@example.com", "b@bank.test", proved);
+	check_text(decision_sign_text(&d, arena), "a b");
+	author.question.header_from = "boss@example.com";
+	d = decide("a@example.com", "b@bank.test", author);
+	check_text(decision_sign_text(&d, arena), "e");
+	d = decide("", "b@bank.test", proved);
+	check_text(decision_sign_text(&d, arena), "a b");
+	d = decide("b@partner.test", "a@example.com", stranger);
+	check_text(decision_sign_text(&d, arena), NULL);
+	assert_null(d.sign);
+	assert_string_equal(
+		d.answer.winners[CONF_POLICY_DNS_AUTHENTICATION_INBOUND]
+			->narrative,
+		"in");
+	check_text(decision_json(&d, arena),
+	           "{\"dns_authentication\":\"both\","
+	           "\"dns_authentication_inbound\":\"in\"}");
+	unload();
+
+	load("");
+	d = decide("a@example.com", "b@partner.test", proved);
+	check_text(decision_sign_text(&d, arena), NULL);
+	unload();
+}
+
 int
 main(void)
 {
@@ -175,6 +228,7 @@ main(void)
 		cmocka_unit_test(test_stored),
 		cmocka_unit_test(test_long_name),
 		cmocka_unit_test(test_learns),
+		cmocka_unit_test(test_signs),
 	};
 
 	return cmocka_run_group_tests_name(
