@@ -291,6 +291,12 @@ spf_zone_asked(const struct spf_zone *z, size_t i)
 	return i < z->asked_n ? z->asked[i] : NULL;
 }
 
+void
+spf_zone_next_round(struct spf_zone *z)
+{
+	z->round++;
+}
+
 unsigned
 spf_zone_check(struct spf_zone *z, const struct spf_query *q,
                struct spf_report *out)
@@ -298,7 +304,7 @@ spf_zone_check(struct spf_zone *z, const struct spf_query *q,
 	struct dns_source dns = spf_zone_source(z);
 
 	for (unsigned i = 1; i <= ROUNDS_MAX; i++) {
-		z->round++;
+		spf_zone_next_round(z);
 		if (spf_check(q, &dns, out) == SPF_DONE) {
 			return i;
 		}

@@ -40,9 +40,26 @@ void spf_zone_slow(struct spf_zone *z, bool slow);
 const char *spf_zone_asked(const struct spf_zone *z, size_t i);
 void spf_zone_clear_asked(struct spf_zone *z);
 
+/* What was asked for until now is known from now on (slow zones; done by
+ * spf_zone_check). */
+void spf_zone_next_round(struct spf_zone *z);
+
 /* Evaluates until nothing is missing; gives the number of rounds, 0 when there
  * is no end of them. */
 unsigned spf_zone_check(struct spf_zone *z, const struct spf_query *q,
                         struct spf_report *out);
+
+/* For tests with cmocka, each fails the test when something is odd. */
+struct spf_query spf_zone_query(const char *client, const char *sender,
+                                const char *helo);
+/* All answers there, then one after the other: the same report. */
+struct spf_report spf_zone_report(struct spf_zone *z, const char *client,
+                                  const char *sender, const char *helo);
+/* The same for a zone of one record, of x.example. */
+struct spf_report spf_zone_report_record(const char *record,
+                                         const char *client);
+/* The result, and a part of the text. */
+void spf_zone_want(const struct spf_report *r, enum spf_result result,
+                   const char *text);
 
 #endif
