@@ -50,6 +50,7 @@ UNIT_SRC   := $(filter tests/unit/test_%,$(call c_in,tests/unit))
 BENCH_SRC  := $(filter-out tests/bench/common_%,$(call c_in,tests/bench))
 FUZZ_SRC   := $(filter tests/fuzz/fuzz_%,$(call c_in,tests/fuzz))
 FAULT_SRC  := $(call c_in,tests/fault)
+TOOL_SRC   := $(call c_in,tests/spf)
 UNIT_MODEL   := $(filter tests/unit/common_model%,$(call c_in,tests/unit))
 UNIT_COMMON  := $(filter-out $(UNIT_MODEL),\
 	$(filter tests/unit/common_%,$(call c_in,tests/unit)))
@@ -59,7 +60,7 @@ FUZZ_COMMON  := $(filter tests/fuzz/common_%,$(call c_in,tests/fuzz))
 ALL_SRC := $(DAEMON_SRC) $(CLI_SRC) \
 	$(foreach f,$(DAEMON_FOLDERS) $(LIB_FOLDERS),$(call c_in,$(f))) \
 	$(call c_in,tests/unit) $(call c_in,tests/bench) \
-	$(call c_in,tests/fuzz) $(call c_in,tests/fault)
+	$(call c_in,tests/fuzz) $(call c_in,tests/fault) $(TOOL_SRC)
 ALL_HDR := $(sort $(wildcard $(addsuffix /*.h,cli daemon $(DAEMON_FOLDERS) \
 	$(LIB_FOLDERS) tests/unit tests/bench tests/fuzz tests/fault)))
 
@@ -69,6 +70,8 @@ PROGRAMS := $(if $(filter daemon/main.c,$(DAEMON_SRC)),$(BUILD)/sortied) \
 UNIT     := $(patsubst %,$(BUILD)/unit/%,$(if $(TESTS),\
 	$(addprefix test_,$(TESTS)),$(basename $(notdir $(UNIT_SRC)))))
 BENCH    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+# Programs that tests in Python talk to.
+TOOLS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOL_SRC))
 FAULT    := $(patsubst tests/fault/%.c,$(BUILD)/fault/%.so,$(FAULT_SRC))
 # Programs with a mistake that the fault cases must find.
 MUTANTS  := $(patsubst tests/fault/%.patch,$(BUILD)/fault/sortied-%,\
@@ -158,7 +161,7 @@ check-unit: $(UNIT) | deps-check ## unit tests; TESTS="buf err" picks
 # PYTEST: further arguments, such as -k NAME. Most of a test is waiting: three
 # files at once (SYSTEM_JOBS=0: one after the other, in one process).
 SYSTEM_JOBS ?= 3
-check-system: all deps-check ## the programs against real peers
+check-system: all $(TOOLS) deps-check ## the programs against real peers
 	$(Q)$(call pytest,tests/system,-n $(SYSTEM_JOBS) --dist loadfile)
 
 # FAULT_QUICK=1: the selection that belongs to `check`.
@@ -235,7 +238,7 @@ help: ## this list
 		'FOLDERS="base conf ..." DEPS=0 PREFIX= DESTDIR='
 
 .PHONY: all lab check check-unit check-system check-fault bench bench-build \
-	asan tsan fuzz fuzz-build fuzz-programs lint tidy format format-check \
+	tools asan tsan fuzz fuzz-build fuzz-programs lint tidy format format-check \
 	deps deps-build deps-check clean help install uninstall FORCE
 
 # ---- building --------------------------------------------------------------
@@ -294,6 +297,13 @@ $(UNIT): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o \
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(call LINK,$(filter %.o,$^),$(filter %.a,$^),) -lcmocka
+
+$(TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(UNIT_LIBS) $(ALL_LIBS)
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call LINK,$(filter %.o,$^),$(filter %.a,$^))
+
+tools: $(TOOLS)
 
 $(BENCH): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o \
 		$(BENCH_LIBS) $(ALL_LIBS)

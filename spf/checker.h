@@ -69,14 +69,17 @@ struct spf_record {
 	enum spf_record_verdict verdict;
 	const char *value; /* in the answer, not terminated; NULL for none */
 	size_t len;
-	char text[200]; /* for people: what is wrong, with the term; safe */
+	/* For people, safe: what is wrong, with the term. Of a good record:
+	 * what is hardly meant ("+all", terms behind "all"), or "". */
+	char text[200];
 };
 
 enum spf_record_verdict spf_record_of(const struct dns_answer *a,
                                       struct spf_record *out);
-/* Has a well-formed record the term include:DOMAIN, of whatever qualifier? */
+/* Has a well-formed record the term include:DOMAIN, of whatever qualifier,
+ * where it is reached? */
 bool spf_record_includes(const struct spf_record *r, const char *domain);
-/* Its last term of the form ALL with a qualifier ("-all"), or NULL. */
+/* The "all" that is reached, with its qualifier ("-all"), or NULL. */
 const char *spf_record_all(const struct spf_record *r);
 
 #endif
