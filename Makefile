@@ -291,7 +291,7 @@ $(UNIT): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o \
 		$(UNIT_LIBS) $(ALL_LIBS)
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(call LINK,$(filter %.o,$^),$(filter %.a,$^),) -lcmocka
+	$(Q)$(call LINK,$(filter %.o,$^),$(filter %.a,$^),) -lcmocka -lopendmarc
 
 $(BENCH): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o \
 		$(BENCH_LIBS) $(ALL_LIBS)
