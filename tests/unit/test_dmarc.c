@@ -245,6 +245,12 @@ static const struct row rows[] = {
 	    R("giant.bank.example", "p=quarantine") },
 	  DMARC_FAIL, QUAR, "giant.bank.example", "giant.bank.example", 0 },
 
+	{ "B.4.3, a subdomain: not the record of the bank",
+	  "a.giant.bank.example", NULL, NULL, NULL,
+	  { R("bank.example", "p=none; psd=y"),
+	    R("giant.bank.example", "p=reject") },
+	  DMARC_FAIL, REJ, "giant.bank.example", "giant.bank.example", 0 },
+
 	/* psd= (section 4.10.2). */
 	{ "psd=n ends the walk",
 	  "a.mail.example.com", "example.com", "mail.example.com", NULL,
@@ -385,6 +391,10 @@ static const struct row rows[] = {
 	  DMARC_TEMPERROR, NONE, "", "", 0 },
 	{ "timeout above", "example.com", NULL, NULL, NULL,
 	  { { "_dmarc.com", "!TIMEOUT" } },
+	  DMARC_TEMPERROR, NONE, "", "", 0 },
+	{ "timeout above a record", "a.example.com", NULL, NULL, NULL,
+	  { R("example.com", "p=reject"),
+	    { "_dmarc.com", "!TIMEOUT" } },
 	  DMARC_TEMPERROR, NONE, "", "", 0 },
 	{ "bogus above, own record",
 	  "example.com", "a.example.com", NULL, NULL,
@@ -548,6 +558,37 @@ eight_queries(void **state)
 	}
 }
 
+/* Whether a domain exists is asked only when the answer counts. */
+static void
+existence(void **state)
+{
+	static const struct zone_row zone[] = {
+		R("example.com", "p=none; sp=reject"),
+		R("example.org", "p=none; np=reject"),
+		{ NULL, NULL },
+	};
+	static struct dns d;
+	struct dmarc_query q = { .from = "a.example.com" };
+	struct dmarc_report out;
+
+	(void)state;
+	d = (struct dns){ .zone = zone };
+	(void)check(&d, &q, &out);
+	assert_int_equal(d.n, 3);
+	q.from = "example.org";
+	(void)check(&d, &q, &out);
+	assert_int_equal(d.n, 5);
+	q.from = "a.example.org";
+	q.spf = "example.org"; /* passes */
+	(void)check(&d, &q, &out);
+	assert_int_equal(d.n, 6);
+	q.spf = NULL;
+	(void)check(&d, &q, &out);
+	assert_int_equal(d.n, 7);
+	assert_string_equal(d.asked[6].name, "a.example.org");
+	assert_int_equal(d.asked[6].type, DNS_A);
+}
+
 /* Names of 127 labels, for everything that can be named. */
 static void
 bounded(void **state)
@@ -662,6 +703,7 @@ main(void)
 		cmocka_unit_test(evaluations),
 		cmocka_unit_test(by_spf_unsure),
 		cmocka_unit_test(eight_queries),
+		cmocka_unit_test(existence),
 		cmocka_unit_test(bounded),
 		cmocka_unit_test(previews),
 		cmocka_unit_test(words),

@@ -139,6 +139,7 @@ static const struct record_row record_rows[] = {
 	{ "v=DMARC1; rua=mailto:@b", NONE, NONE, NONE, 0, 'u', "rua=" },
 	{ "v=DMARC1; rua=mailto:a@", NONE, NONE, NONE, 0, 'u', "rua=" },
 	{ "v=DMARC1; rua=mailto:a@b!x", NONE, NONE, NONE, 0, 'u', "rua=" },
+	{ "v=DMARC1; rua=mailto:a@b!m", NONE, NONE, NONE, 0, 'u', "rua=" },
 	{ "v=DMARC1; rua=mailto:a b@c", NONE, NONE, NONE, 0, 'u', "rua=" },
 	{ "v=DMARC1; rua=1x:a", NONE, NONE, NONE, 0, 'u', "rua=" },
 	{ "v=DMARC1; rua=,,:", NONE, NONE, NONE, 0, 'u', "rua=" },
