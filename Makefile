@@ -183,7 +183,9 @@ asan: ## programs and unit tests under ASan and UBSan
 		SANITIZE=address,undefined all check-unit
 
 tsan: ## programs and unit tests under ThreadSanitizer
-	$(Q)UNIT_SECONDS=600 $(MAKE) --no-print-directory BUILD=$(BUILD)-tsan CC=$(CLANG) \
+	$(Q)UNIT_SECONDS=600 \
+		TSAN_OPTIONS=suppressions=$(CURDIR)/tests/unit/tsan.supp \
+		$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan CC=$(CLANG) \
 		SANITIZE=thread all check-unit
 
 fuzz: fuzz-build ## every fuzz target for FUZZ_SECONDS each

@@ -57,6 +57,7 @@ class Contender:
         self.port = port
         self.sink_port = sink_port
         self.tls = tls  # folder with ca.pem gateway.pem gateway.key, or None
+        self.key = None  # of DKIM signatures for example.com, or None
         self.domains = domains
         self.process = None
         self.group = None
@@ -128,6 +129,22 @@ class Contender:
         return status
 
 
+OPENDKIM = "/usr/sbin/opendkim"
+OPENDKIM_CONF = """\
+Socket inet:{port}@127.0.0.1
+Mode s
+Domain example.com
+Selector bench
+KeyFile {key}
+SignatureAlgorithm {algorithm}
+Canonicalization relaxed/relaxed
+OversignHeaders From
+InternalHosts 127.0.0.0/8
+Syslog no
+UserID root
+"""
+
+
 class Postfix(Contender):
     """Tuned as a relay: nothing slows clients down, connections are reused,
     no DNS."""
@@ -176,13 +193,30 @@ class Postfix(Contender):
                 "smtpd_tls_session_cache_database": cache + "/smtpd_scache",
                 "smtp_tls_connection_reuse": "yes",
             }
+        if self.key:
+            settings |= self.configure_milter()
         self.instance = postfix.PostfixInstance(
             self.folder, {f"{self.address}:{self.port}": {}}, settings,
             smtpds=300, smtps=200)
         self.instance.write()
 
+    def configure_milter(self):
+        if not os.path.exists(OPENDKIM):
+            raise Unavailable("the package opendkim is not installed")
+        algorithm = "ed25519-sha256" if "ed25519" in self.key else "rsa-sha256"
+        write(self.folder + "/opendkim.conf", OPENDKIM_CONF.format(
+            port=self.port + 10000, key=self.key, algorithm=algorithm))
+        return {
+            "smtpd_milters": f"inet:127.0.0.1:{self.port + 10000}",
+            "milter_default_action": "tempfail",
+        }
+
     def command(self):
-        return self.instance.command("start-fg")
+        start = self.instance.command("start-fg")
+        if not self.key:
+            return start
+        return ["sh", "-c", '"$1" -f -x "$2" & shift 2; exec "$@"', "sh",
+                OPENDKIM, self.folder + "/opendkim.conf", *start]
 
     def stop(self):
         # what start-fg started is a shell that waits for the master
@@ -296,10 +330,21 @@ resolver = {{ local_data = (
 delivery = {{ port = {sink_port}; forbidden_networks = ( ); }};
 authorized_outbound = ( {{ network = "127.0.0.0/8"; }} );
 internal_domains = ( {{ domain = "example.com"; }} );
-policies = {{
-    secure_delivery = ( {{ narrative = "Bench"; option = "{option}"; }} );
+{definitions}policies = {{
+{signing}    secure_delivery = ( {{ narrative = "Bench"; option = "{option}"; }} );
     auto_allow_creation = ( {{ from = "internal"; to = "external"; }} );
 }};
+"""
+
+
+SORTIE_KEY = """\
+definitions = {{ dns_authentication = (
+    {{ name = "bench"; domain = "example.com"; selector = "bench";
+      key_file = "{key}"; }}
+); }};
+"""
+SORTIE_SIGNS = """\
+    dns_authentication = ( { from = "internal"; definition = "bench"; } );
 """
 
 
@@ -326,6 +371,8 @@ class Sortied(Contender):
         write(self.folder + "/sortie.conf", SORTIE_CONF.format(
             address=self.address, port=self.port, folder=self.folder,
             sink_port=self.sink_port, tls=tls,
+            definitions=SORTIE_KEY.format(key=self.key) if self.key else "",
+            signing=SORTIE_SIGNS if self.key else "",
             option="enforced_tls" if self.tls else
             "secure_smtp_where_possible",
             records=",\n".join("    " + r for r in records)))

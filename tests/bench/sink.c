@@ -78,6 +78,7 @@ static struct {
 	size_t seen_cap;
 	long count;
 	long duplicates;
+	long signed_n; /* with a field DKIM-Signature */
 	long mixed; /* header and envelope name different messages */
 	long unlabelled;
 	long broken; /* with --check: body differs from the first one's */
@@ -114,11 +115,11 @@ report(const char *event)
 {
 	(void)printf(
 		"{\"event\": \"%s\", \"count\": %ld, \"duplicates\": %ld, "
-		"\"mixed\": %ld, \"unlabelled\": %ld, \"broken\": %ld, "
+		"\"signed\": %ld, \"mixed\": %ld, \"unlabelled\": %ld, \"broken\": %ld, "
 		"\"connects\": %ld, \"tls\": %ld, \"resumed\": %ld, "
 		"\"bytes\": %llu, "
 		"\"first_us\": %lld, \"last_us\": %lld, \"cpu_s\": %.3f}\n",
-		event, run.count, run.duplicates, run.mixed, run.unlabelled,
+		event, run.count, run.duplicates, run.signed_n, run.mixed, run.unlabelled,
 		run.broken, run.connects, run.tls, run.resumed,
 		(unsigned long long)run.bytes, (long long)run.first_us,
 		(long long)run.last_us, cpu_seconds());
@@ -184,6 +185,14 @@ find_id(struct peer *p)
 	p->id[len] = '\0';
 }
 
+static bool
+is_signed(const struct peer *p)
+{
+	static const char field[] = "\nDKIM-Signature: ";
+
+	return memmem(p->head, p->head_len, field, sizeof field - 1) != NULL;
+}
+
 static void
 check_body(struct peer *p)
 {
@@ -210,6 +219,7 @@ message_done(struct peer *p)
 	if (strcmp(p->id, p->rcpt) != 0) {
 		run.mixed++;
 	}
+	run.signed_n += is_signed(p);
 	run.bytes += p->octets;
 	if (opt.check) {
 		check_body(p);

@@ -410,7 +410,8 @@ test_too_many_recipients(void **state) /* RFC 5321 4.5.3.1.10 */
 
 	(void)state;
 	for (unsigned round = 0; round < 3; round++) {
-		begin(offers[round], two_a_time, "");
+		begin(offers[round], two_a_time,
+		      "connections_per_destination = 1;");
 		struct world_job *job =
 			world_send(world_envelope("r0", 7, SMALL, SMALL_LEN));
 		world_wait(job);
