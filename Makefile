@@ -296,7 +296,7 @@ $(UNIT): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o \
 		$(UNIT_LIBS) $(ALL_LIBS)
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(call LINK,$(filter %.o,$^),$(filter %.a,$^),) -lcmocka
+	$(Q)$(call LINK,$(filter %.o,$^),$(filter %.a,$^),) -lcmocka -lopendmarc
 
 $(TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(UNIT_LIBS) $(ALL_LIBS)
 	$(say) LD $@

@@ -9,10 +9,10 @@
 
 /*
  * DMARC (RFC 9989, which replaced RFC 7489): the policy of the author's domain
- * found by a DNS tree walk of at most eight queries, alignment by
- * organisational domains found the same way. Pure; any octets in a record are
- * safe. libopendmarc knows the older rules only (a public suffix list, no np=
- * and psd=), so that it is the tests' second opinion on records and
+ * found by a DNS tree walk of at most eight queries (section 4.10), alignment
+ * by organisational domains found the same way. Pure; any octets in a record
+ * are safe. libopendmarc knows the older rules only (a public suffix list, no
+ * np= and psd=), so that it is the tests' second opinion on records and
  * alignment, not part of this.
  */
 
@@ -31,7 +31,7 @@ enum dmarc_policy { /* p=, sp=, np= */
 };
 
 struct dmarc_record {
-	enum dmarc_policy p;
+	enum dmarc_policy p;  /* none when not given (section 4.7) */
 	enum dmarc_policy sp; /* p when not given */
 	enum dmarc_policy np; /* sp when not given */
 	bool strict_dkim;     /* adkim=s */
@@ -39,31 +39,46 @@ struct dmarc_record {
 	bool testing;         /* t=y: one step milder */
 	char psd;             /* 'y', 'n', 'u' */
 	bool rua;             /* has an address for reports */
+	bool broken;          /* p=, sp= or np= says nothing that can be read;
+	                         all three are none then */
 	char text[160];       /* for people: what was wrong or ignored; safe */
 };
 
-/* -1: no DMARC record (text says why). Without valid p= but with rua, p=none
- * (RFC 9989 section 5.4...). */
+/*
+ * -1: no DMARC record (text says why): it does not begin with v=DMARC1. What
+ * is wrong behind that takes its default (section 4.8); so does a tag that is
+ * there twice, whose readers differ. A record that is broken and has no rua
+ * cannot be used at all (section 4.10.1): DMARC_PERMERROR.
+ */
 int dmarc_record_parse(const char *txt, size_t len, struct dmarc_record *out);
 
+/* Domains are normalised; what is NULL or empty is not there. */
 struct dmarc_query {
-	const char *from; /* the author's domain, normalised */
-	/* Domains that passed; each may be empty. */
-	const char *spf; /* of MAIL FROM (or HELO for a null sender); NULL */
+	const char *from; /* the author's domain */
+	/* Domains that passed. */
+	const char *spf; /* of MAIL FROM (or HELO for a null sender) */
 	const char *const *dkim;
 	size_t dkim_n;
+	/* Domains that would count had DNS answered (temperror): where one of
+	 * them is aligned and nothing else is, the result is temperror, never
+	 * fail (section 5.3.6). */
+	const char *spf_unsure;
+	const char *const *dkim_unsure;
+	size_t dkim_unsure_n;
 };
 
 struct dmarc_report {
 	enum dmarc_result result;
 	enum dmarc_policy requested; /* by the domain, for fail; testing and
-	                                subdomains have been looked at */
+	                                subdomains have been looked at; the
+	                                milder one when DNS does not say
+	                                whether the domain exists (np=) */
 	char policy_domain[256];     /* whose record; "" for none */
-	char organization[256];
+	char organization[256];      /* of the author; "" for unknown */
 	bool aligned_spf;
 	bool aligned_dkim;
 	struct dmarc_record record;
-	char text[200];
+	char text[200]; /* for people: why, safe; "" for pass */
 };
 
 enum dmarc_state {
@@ -71,11 +86,15 @@ enum dmarc_state {
 	DMARC_MORE, /* answers are missing: call again */
 };
 
+/* Asks for at most eight names for the author's domain, eight more for each
+ * identifier within the author's organisational domain, and one to see
+ * whether the domain exists: a stranger's identifiers cost nothing. */
 enum dmarc_state dmarc_check(const struct dmarc_query *q,
                              const struct dns_source *dns,
                              struct dmarc_report *out);
 
-/* Would a domain that passes align with the author's? For previews. */
+/* Would a domain that passes align with the author's? For previews; false
+ * when DNS does not say. */
 enum dmarc_state dmarc_aligns(const char *from, const char *other, bool strict,
                               const struct dns_source *dns, bool *aligned_r);
 

@@ -22,9 +22,10 @@ enum inbound_auth_action { /* ascending */
 
 struct inbound_auth_answer {
 	enum inbound_auth_action action;
-	const char *reason; /* "spf", "dkim", "dmarc"; NULL: accept */
-	/* For REJECT. RFC 7372: 550 5.7.23 SPF, 5.7.20 DKIM; RFC 7489: 5.7.1
-	 * DMARC (5.7.26 several). */
+	const char *reason; /* "spf", "dkim", "dmarc": the first of them that
+	                       asks for the action; NULL: accept */
+	/* For REJECT. RFC 7372: 550 5.7.23 SPF, 5.7.20 DKIM, 5.7.26 several;
+	 * RFC 9989 section 7.2: 5.7.1 DMARC. */
 	uint16_t code;
 	const char *enhanced;
 	const char *text; /* static; without code and id */
