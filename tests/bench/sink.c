@@ -79,7 +79,7 @@ static struct {
 	long count;
 	long duplicates;
 	long signed_n; /* with a field DKIM-Signature */
-	long mixed; /* header and envelope name different messages */
+	long mixed;    /* header and envelope name different messages */
 	long unlabelled;
 	long broken; /* with --check: body differs from the first one's */
 	long connects;
@@ -119,8 +119,8 @@ report(const char *event)
 		"\"connects\": %ld, \"tls\": %ld, \"resumed\": %ld, "
 		"\"bytes\": %llu, "
 		"\"first_us\": %lld, \"last_us\": %lld, \"cpu_s\": %.3f}\n",
-		event, run.count, run.duplicates, run.signed_n, run.mixed, run.unlabelled,
-		run.broken, run.connects, run.tls, run.resumed,
+		event, run.count, run.duplicates, run.signed_n, run.mixed,
+		run.unlabelled, run.broken, run.connects, run.tls, run.resumed,
 		(unsigned long long)run.bytes, (long long)run.first_us,
 		(long long)run.last_us, cpu_seconds());
 	(void)fflush(stdout);
