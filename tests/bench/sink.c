@@ -115,7 +115,8 @@ report(const char *event)
 {
 	(void)printf(
 		"{\"event\": \"%s\", \"count\": %ld, \"duplicates\": %ld, "
-		"\"signed\": %ld, \"mixed\": %ld, \"unlabelled\": %ld, \"broken\": %ld, "
+		"\"signed\": %ld, \"mixed\": %ld, \"unlabelled\": %ld, "
+		"\"broken\": %ld, "
 		"\"connects\": %ld, \"tls\": %ld, \"resumed\": %ld, "
 		"\"bytes\": %llu, "
 		"\"first_us\": %lld, \"last_us\": %lld, \"cpu_s\": %.3f}\n",

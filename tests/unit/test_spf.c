@@ -330,7 +330,7 @@ hosts_are_asked_for_at_once(void **state)
 		spf_zone_add(z, name, DNS_A, "192.0.2.9");
 	}
 	spf_zone_slow(z, true);
-	/* The record, the MX, its hosts, the PTR, its hosts: then all is known. */
+	/* The record, the MX, its hosts, the PTR, its hosts: all is known. */
 	assert_int_equal(spf_zone_check(z, &q, &r), 6);
 	assert_int_equal(r.result, SPF_FAIL);
 	assert_int_equal(r.lookups, 2);
