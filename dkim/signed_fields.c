@@ -233,13 +233,17 @@ int
 signed_fields_choose(const char *header, size_t len, struct signed_fields *out,
                      struct err *e)
 {
-	struct walk w = { .at = header, .end = header + len };
+	struct walk w = { .at = header };
 	size_t octets = 0;
 
 	_Static_assert(ROWS <= SIGNED_OVER_MAX + 13, "13 rows are AS_PRESENT");
+	if (len == 0) { /* header may be NULL */
+		return err_set(e, ERR_INVALID, "no From field");
+	}
 	if (memchr(header, '\0', len) != NULL) {
 		return err_set(e, ERR_INVALID, "NUL in the header");
 	}
+	w.end = header + len;
 	if (walk_header(&w, e) != 0) {
 		return -1;
 	}

@@ -62,6 +62,9 @@ common_dkim_message_init(struct common_dkim_message *m)
 {
 	buf_init(&m->header, SIZE_LIMIT);
 	buf_init(&m->body, SIZE_LIMIT);
+	/* An address also for nothing. */
+	NEED(buf_reserve(&m->header, 1) != NULL);
+	NEED(buf_reserve(&m->body, 1) != NULL);
 }
 
 void

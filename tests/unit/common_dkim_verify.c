@@ -18,8 +18,7 @@
 #include "dkim/key_private.h"
 
 #define FIELDS 600
-/* The library keeps the public half of an Ed25519 key that it verified with,
- * and in test_dkim_slow the private one. */
+/* The library keeps each Ed25519 key that it verified with. */
 const char *__lsan_default_suppressions(void);
 
 const char *
