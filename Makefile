@@ -128,8 +128,10 @@ CFLAGS_ALL  = -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) -pthread
 LDFLAGS_ALL = $(LINK_HARDEN) -Wl,--as-needed -pthread $(LDFLAGS)
 
 COMPILE = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)
+# libopendkim must find the program's own: dkim/key_cache.c says why.
+EXPORT := -Wl,--export-dynamic-symbol=PEM_read_bio_PrivateKey
 # $(1) objects, $(2) archives, $(3) further flags
-LINK = $(CC) $(CFLAGS) $(LDFLAGS_ALL) $(3) -o $@ $(1) \
+LINK = $(CC) $(CFLAGS) $(LDFLAGS_ALL) $(EXPORT) $(3) -o $@ $(1) \
 	-Wl,--start-group $(2) -Wl,--end-group $(PKG_LDLIBS) -lm
 
 V ?= 0
@@ -249,7 +251,7 @@ keep = $(Q)mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || \
 	printf '%s\n' '$(1)' >$@
 
 $(BUILD)/flags: FORCE | deps-build
-	$(call keep,$(COMPILE) $(LDFLAGS_ALL) $(PKG_LDLIBS))
+	$(call keep,$(COMPILE) $(LDFLAGS_ALL) $(EXPORT) $(PKG_LDLIBS))
 
 # A fuzz target has no prototype that it could include.
 $(BUILD)/obj/tests/fuzz/%.o: WARN += -Wno-missing-prototypes
