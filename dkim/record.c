@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dkim/key_private.h"
 #include "dkim/record_private.h"
 #include "dkim/tag_list.h"
 
@@ -161,8 +162,9 @@ measure_rsa(struct der key, unsigned *bits_r)
 
 /* ---- keys ----------------------------------------------------------- */
 
-bool
-dkim_record_digest(const EVP_PKEY *key, uint8_t digest[32])
+/* SHA-256 of the SubjectPublicKeyInfo. */
+static bool
+digest_key(const EVP_PKEY *key, uint8_t digest[32])
 {
 	uint8_t *der = NULL;
 	int len = i2d_PUBKEY(key, &der);
@@ -237,7 +239,7 @@ read_key(const struct tag *p, bool rsa, struct dkim_record *out,
 	if (v != DKIM_RECORD_GOOD) {
 		return v;
 	}
-	if (!dkim_record_digest(*key_r, out->digest)) {
+	if (!digest_key(*key_r, out->digest)) {
 		return say(out, DKIM_RECORD_SYNTAX, "p= cannot be used");
 	}
 	if (rsa && out->bits < DKIM_RSA_BITS_MIN) {
@@ -425,4 +427,26 @@ dkim_record_choose(const struct dns_answer *a, struct dkim_record *out,
 	memset(out, 0, sizeof(*out));
 	return say(out, DKIM_RECORD_SEVERAL, "%zu records, one is allowed",
 	           a->records_n);
+}
+
+bool
+dkim_record_matches(const struct dkim_record *r, const struct dkim_key *k)
+{
+	uint8_t digest[32];
+
+	switch (r->verdict) {
+	case DKIM_RECORD_GOOD:
+	case DKIM_RECORD_WEAK:
+		break;
+	case DKIM_RECORD_NONE:
+	case DKIM_RECORD_SEVERAL:
+	case DKIM_RECORD_SYNTAX:
+	case DKIM_RECORD_REVOKED:
+	case DKIM_RECORD_UNUSABLE:
+	case DKIM_RECORD_UNKNOWN:
+		return false;
+	}
+	return r->algorithm == dkim_key_algorithm(k) &&
+	       digest_key(dkim_key_evp(k), digest) &&
+	       memcmp(digest, r->digest, sizeof(digest)) == 0;
 }

@@ -18,7 +18,4 @@ enum dkim_record_verdict dkim_record_choose(const struct dns_answer *a,
                                             struct dkim_record *out,
                                             EVP_PKEY **key_r);
 
-/* SHA-256 of the SubjectPublicKeyInfo. */
-bool dkim_record_digest(const EVP_PKEY *key, uint8_t digest[32]);
-
 #endif

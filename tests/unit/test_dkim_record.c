@@ -16,7 +16,10 @@
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
+#include "dkim/key.h"
+#include "dkim/key_private.h"
 #include "dkim/record.h"
 #include "dkim/record_private.h"
 #include "tests/unit/common_need.h"
@@ -500,6 +503,49 @@ other_keys(void **state)
 	OPENSSL_free(der);
 }
 
+/* A published key is compared with a private one, whatever form it has. */
+static void
+matches(void **state)
+{
+	struct dkim_key *keys[4] = {
+		dkim_key_make(DKIM_RSA_SHA256, 1024, NULL),
+		dkim_key_make(DKIM_RSA_SHA256, 1024, NULL),
+		dkim_key_make(DKIM_ED25519_SHA256, 0, NULL),
+		dkim_key_make(DKIM_ED25519_SHA256, 0, NULL),
+	};
+	struct dkim_record other;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct buf b;
+
+		buf_init(&b, 65536);
+		assert_int_equal(dkim_key_record(keys[i], &b, NULL), 0);
+		struct dkim_record r = parse(buf_ptr(&b), buf_len(&b));
+		assert_int_equal(r.verdict, DKIM_RECORD_GOOD);
+		assert_int_equal(r.algorithm, dkim_key_algorithm(keys[i]));
+		assert_int_equal(r.bits, dkim_key_bits(keys[i]));
+		for (size_t j = 0; j < 4; j++) {
+			assert_int_equal(dkim_record_matches(&r, keys[j]),
+			                 i == j);
+		}
+		other = r;
+		other.verdict = DKIM_RECORD_WEAK;
+		assert_true(dkim_record_matches(&other, keys[i]));
+		other.verdict = DKIM_RECORD_REVOKED;
+		assert_false(dkim_record_matches(&other, keys[i]));
+		buf_clear(&b);
+	}
+	char *bare = p_of(dkim_key_evp(keys[0]), PKCS1);
+	other = parse_p("rsa", bare);
+	assert_true(dkim_record_matches(&other, keys[0]));
+	assert_false(dkim_record_matches(&other, keys[1]));
+	free(bare);
+	for (size_t i = 0; i < 4; i++) {
+		dkim_key_free(&keys[i]);
+	}
+}
+
 /* ---- size ----------------------------------------------------------- */
 
 #define LONG_RECORD 65535
@@ -657,11 +703,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(grammar),    cmocka_unit_test(flags),
-		cmocka_unit_test(forms),      cmocka_unit_test(base64),
-		cmocka_unit_test(sizes),      cmocka_unit_test(numbers),
-		cmocka_unit_test(other_keys), cmocka_unit_test(long_records),
-		cmocka_unit_test(many_tags),  cmocka_unit_test(answers),
+		cmocka_unit_test(grammar),      cmocka_unit_test(flags),
+		cmocka_unit_test(forms),        cmocka_unit_test(base64),
+		cmocka_unit_test(sizes),        cmocka_unit_test(numbers),
+		cmocka_unit_test(other_keys),   cmocka_unit_test(matches),
+		cmocka_unit_test(long_records), cmocka_unit_test(many_tags),
+		cmocka_unit_test(answers),
 	};
 
 	return cmocka_run_group_tests(tests, make_keys, free_keys);
