@@ -1,0 +1,387 @@
+/*
+ * Which fields DKIM signatures cover, how much of the body, and several of
+ * them in one message (RFC 6376; checklist B33, B34, C86, C88).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "dkim/verifier.h"
+#include "tests/unit/common_signature.h"
+#include "tests/unit/common_verify.h"
+
+/* ---- fields --------------------------------------------------------- */
+
+/* Signed as it is; then fields are put above and below. */
+static void
+check_added(const char *names, const char *above, const char *below,
+            enum dkim_result result)
+{
+	char *text = mem_printf(T "h=%s", names);
+	char *field = common_signature(rsa, text, HEADER, BODY, strlen(BODY));
+	char *whole = mem_printf("%s%s" HEADER "%s", above, field, below);
+	struct outcome o = verify(whole, BODY);
+
+	assert_int_equal(o.n, 1);
+	expect(&o.v[0], names, result, "");
+	free(text);
+	free(field);
+	free(whole);
+}
+
+static void
+added_fields(void **state)
+{
+	(void)state;
+	publish_both();
+	check_added("from:to", "", "", DKIM_RESULT_PASS);
+	check_added("from:to", "Cc: x\r\n", "", DKIM_RESULT_PASS);
+	check_added("from:to", "To: x\r\n", "", DKIM_RESULT_PASS);
+	check_added("from:to", "", "To: x\r\n", DKIM_RESULT_FAIL);
+	check_added("from:to:to", "", "To: x\r\n", DKIM_RESULT_FAIL);
+	check_added("from:to:to", "To : x\r\n", "", DKIM_RESULT_FAIL);
+	check_added("from:to:to", "tO:\r\n x\r\n", "", DKIM_RESULT_FAIL);
+	check_added("from:from", "From: x\r\n", "", DKIM_RESULT_FAIL);
+	check_added("from:reply-to", "", "Reply-To: x\r\n", DKIM_RESULT_FAIL);
+	check_added("from:to:from:to:from", "", "", DKIM_RESULT_PASS);
+	check_added("subject:from", "", "", DKIM_RESULT_PASS);
+}
+
+/* The same field several times, all of them signed. */
+static void
+repeated_fields(void **state)
+{
+	static const char header[] = "X-A: 1\r\nFrom: a@example.com\r\n"
+				     "X-A: 2\r\nX-A: 3\r\n";
+	char *whole;
+	char *field;
+	struct outcome o;
+
+	(void)state;
+	publish_both();
+	field = common_signature(rsa, T "h=x-a:from:x-a:x-a", header, BODY,
+	                         strlen(BODY));
+	whole = mem_printf("%s%s", field, header);
+	o = verify(whole, BODY);
+	expect(&o.v[0], "all", DKIM_RESULT_PASS, "");
+	free(whole);
+	whole = mem_printf("%sX-A: 1\r\nFrom: a@example.com\r\nX-A: 3\r\n"
+	                   "X-A: 2\r\n",
+	                   field);
+	o = verify(whole, BODY);
+	expect(&o.v[0], "exchanged", DKIM_RESULT_FAIL, "header");
+	free(whole);
+	whole = mem_printf("%sFrom: a@example.com\r\nX-A: 2\r\nX-A: 3\r\n",
+	                   field);
+	o = verify(whole, BODY);
+	expect(&o.v[0], "one less", DKIM_RESULT_FAIL, "header");
+	free(whole);
+	free(field);
+
+	/* PERMERROR as RFC 8601 has it for a field that is needed. */
+	field = common_signature(rsa, T "h=from", "", BODY, strlen(BODY));
+	o = verify(field, BODY);
+	expect(&o.v[0], "no From", DKIM_RESULT_PERMERROR, "no From");
+	free(field);
+	/* Who the author is, is not DKIM's business. */
+	o = verify_tags(rsa, T "h=from", "From: a:;\r\n", BODY);
+	expect(&o.v[0], "group", DKIM_RESULT_PASS, "");
+	o = verify_tags(rsa, T "h=from", "From:\r\n", BODY);
+	expect(&o.v[0], "empty", DKIM_RESULT_PASS, "");
+	o = verify_tags(rsa, T "h=from", "From: (((\"<<@[\r\n", BODY);
+	expect(&o.v[0], "odd", DKIM_RESULT_PASS, "");
+}
+
+/* ---- l= (B33) ------------------------------------------------------- */
+
+/* Signed with l= so long, then more is put behind. */
+static void
+check_limit(const char *form, const char *body, size_t limit, const char *more,
+            enum dkim_result result)
+{
+	char *text = mem_printf(" v=1; a=rsa-sha256; c=%s; d=example.com; "
+	                        "s=s1; l=%zu; " NAMES,
+	                        form, limit);
+	char *field = common_signature(rsa, text, HEADER, body, strlen(body));
+	char *header = mem_printf("%s" HEADER, field);
+	char *whole = mem_printf("%s%s", body, more);
+
+	for (size_t piece = 1; piece < 5; piece++) {
+		struct outcome o = verify_pieces(header, strlen(header), whole,
+		                                 strlen(whole), piece);
+		expect(&o.v[0], text, result, "");
+	}
+	free(text);
+	free(field);
+	free(header);
+	free(whole);
+}
+
+static void
+limits(void **state)
+{
+	(void)state;
+	publish_both();
+	check_limit("simple/simple", "abc\r\n", 5, "", DKIM_RESULT_PASS);
+	check_limit("simple/simple", "abc\r\n", 5, "\r\n\r\n",
+	            DKIM_RESULT_PASS);
+	check_limit("simple/simple", "abc\r\n", 5, " \r\n", DKIM_RESULT_POLICY);
+	check_limit("simple/simple", "abc\r\n", 5, "evil\r\n",
+	            DKIM_RESULT_POLICY);
+	check_limit("simple/simple", "abc\r\n", 4, "", DKIM_RESULT_POLICY);
+	check_limit("simple/simple", "abc\r\n", 0, "", DKIM_RESULT_POLICY);
+	check_limit("simple/simple", "abc\r\n", 6, "", DKIM_RESULT_FAIL);
+	check_limit("simple/simple", "abc", 5, "", DKIM_RESULT_PASS);
+	check_limit("simple/simple", "", 2, "", DKIM_RESULT_PASS);
+	check_limit("simple/simple", "", 0, "", DKIM_RESULT_POLICY);
+	check_limit("relaxed/relaxed", "", 0, "", DKIM_RESULT_PASS);
+	check_limit("relaxed/relaxed", "", 0, " \r\n", DKIM_RESULT_PASS);
+	check_limit("relaxed/relaxed", "", 0, "x\r\n", DKIM_RESULT_POLICY);
+	check_limit("relaxed/relaxed", "a  b \r\n\r\n", 5, "",
+	            DKIM_RESULT_PASS);
+	check_limit("relaxed/relaxed", "a  b \r\n\r\n", 5, " \t\r\n",
+	            DKIM_RESULT_PASS);
+	check_limit("relaxed/relaxed", "a  b \r\n", 5, "\r\nx",
+	            DKIM_RESULT_POLICY);
+	check_limit("relaxed/relaxed", "a  b \r\n", 3, "", DKIM_RESULT_POLICY);
+	check_limit("relaxed/relaxed", "a  b \r\n", 6, "", DKIM_RESULT_FAIL);
+	check_limit("relaxed/simple", "a  b \r\n", 7, "", DKIM_RESULT_PASS);
+	check_limit("relaxed/relaxed", " a\r\n\r\n b\t\r\n", 10, "",
+	            DKIM_RESULT_PASS);
+	check_limit("relaxed/relaxed", " a\r\n\r\n b\t\r\n", 9, "",
+	            DKIM_RESULT_POLICY);
+}
+
+/* ---- several signatures (C88) --------------------------------------- */
+
+static void
+several(void **state)
+{
+	static const char *const bad[] = {
+		"DKIM-Signature: junk\r\n",
+		"DKIM-Signature:\r\n",
+		"DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=s1; "
+		"h=from; bh=AAAA; b=AAAA\r\n",
+		"DKIM-Signature:" T "h=from; " BAD_BH "; b=AAAA\r\n",
+		"dkim-signature :" T "h=to; " BAD_BH "; b=AAAA\r\n",
+		"DKIM-Signature: v=1; a=rsa-sha256; d=example.net; s=s1; "
+		"h=from; " BAD_BH "; b=AAAA\r\n",
+		"DKIM-Signature: v=1; a=rsa-sha256; D=example.com; s=s1; "
+		"h=from; " BAD_BH "; b=AAAA\r\n",
+	};
+
+	static const enum dkim_result results[] = {
+		DKIM_RESULT_NEUTRAL,   DKIM_RESULT_NEUTRAL,
+		DKIM_RESULT_NEUTRAL,   DKIM_RESULT_FAIL,
+		DKIM_RESULT_PERMERROR, DKIM_RESULT_PERMERROR,
+		DKIM_RESULT_NEUTRAL,
+	};
+
+	char *good = common_signature(rsa, T NAMES, HEADER, BODY, strlen(BODY));
+
+	(void)state;
+	publish_both();
+	/* The good one at every place; the last places are not looked at. */
+	for (size_t place = 0; place < 10; place++) {
+		char *header = mem_strdup("X: y\r\n");
+
+		for (size_t i = 0; i < 10; i++) {
+			char *more = mem_printf(
+				"%s%s", header,
+				i == place ? good
+					   : bad[(i > place ? i - 1 : i) % 7]);
+
+			free(header);
+			header = more;
+		}
+		char *whole = mem_printf("%s" HEADER, header);
+		struct outcome o = verify(whole, BODY);
+
+		assert_int_equal(o.n, DKIM_VERIFY_MAX);
+		for (size_t i = 0; i < o.n; i++) {
+			expect(&o.v[i], "several",
+			       i == place
+			               ? DKIM_RESULT_PASS
+			               : results[(i > place ? i - 1 : i) % 7],
+			       "");
+		}
+		free(header);
+		free(whole);
+	}
+	free(good);
+}
+
+/* Signatures that sign each other are verified when they are not too many. */
+static void
+signed_signatures(void **state)
+{
+	char *first = common_signature(ed,
+	                               " v=1; a=ed25519-sha256; d=example.com; "
+	                               "s=s2; " NAMES,
+	                               HEADER, BODY, strlen(BODY));
+	char *below = mem_printf("DKIM-Signature: junk\r\n%s" HEADER, first);
+	char *second =
+		common_signature(rsa, T "h=from:dkim-signature:DKIM-Signature",
+	                         below, BODY, strlen(BODY));
+	char *whole = mem_printf("%s%s", second, below);
+	struct outcome o;
+
+	(void)state;
+	publish_both();
+	o = verify(whole, BODY);
+	assert_int_equal(o.n, 3);
+	expect(&o.v[0], "outer", DKIM_RESULT_PASS, "");
+	expect(&o.v[1], "junk", DKIM_RESULT_NEUTRAL, "");
+	expect(&o.v[2], "inner", DKIM_RESULT_PASS, "");
+	free(whole);
+
+	whole = mem_printf("%sDKIM-Signature: other\r\n%s" HEADER, second,
+	                   first);
+	o = verify(whole, BODY);
+	expect(&o.v[0], "another below", DKIM_RESULT_FAIL, "header");
+	expect(&o.v[2], "inner", DKIM_RESULT_PASS, "");
+	free(whole);
+
+	whole = mem_printf("%s%sDKIM-Signature: a\r\nDKIM-Signature: b\r\n"
+	                   "DKIM-Signature: c\r\nDKIM-Signature: d\r\n"
+	                   "DKIM-Signature: e\r\nDKIM-Signature: f\r\n"
+	                   "%s" HEADER,
+	                   second, "DKIM-Signature: junk\r\n", first);
+	o = verify(whole, BODY);
+	assert_int_equal(o.n, DKIM_VERIFY_MAX);
+	expect(&o.v[0], "too many", DKIM_RESULT_NEUTRAL, "too many");
+	free(whole);
+	free(first);
+	free(second);
+	free(below);
+}
+
+/* ---- names ---------------------------------------------------------- */
+
+static size_t
+names_of(const char *header, char names[DKIM_VERIFY_MAX][256])
+{
+	return dkim_verify_names(header, strlen(header), names);
+}
+
+#define NAMED(d, s, more)                                                      \
+	"DKIM-Signature: v=1; a=rsa-sha256; d=" d "; s=" s "; h=from; " BAD_BH \
+	"; b=AAAA" more "\r\n"
+
+static void
+names(void **state)
+{
+	char out[DKIM_VERIFY_MAX][256];
+	char label[64];
+
+	(void)state;
+	assert_int_equal(names_of("", out), 0);
+	assert_int_equal(names_of(HEADER, out), 0);
+	assert_int_equal(names_of(NAMED("Example.COM", "A.b", "") HEADER NAMED(
+					  "xn--bcher-kva.example", "s", "")
+	                                  NAMED("example.com", "a.B", ""),
+	                          out),
+	                 2);
+	assert_string_equal(out[0], "a.b._domainkey.example.com");
+	assert_string_equal(out[1], "s._domainkey.xn--bcher-kva.example");
+
+	/* Those that no key can make good ask for none. */
+	assert_int_equal(
+		names_of("DKIM-Signature: junk\r\n" NAMED("", "s", "") NAMED(
+				 "a.example", "", "") NAMED("a..example", "s",
+	                                                    "")
+	                         NAMED("a.example", "s", "; b=BBBB") NAMED(
+					 "a.example", "s", "; i=@b.example")
+	                                 NAMED("b.example", "s", "; c=relaxed"),
+	                 out),
+		1);
+	assert_string_equal(out[0], "s._domainkey.b.example");
+
+	/* The first eight fields, whatever they are. */
+	assert_int_equal(
+		names_of(
+			NAMED("a.example", "1", "") NAMED(
+				"a.example", "2",
+				"") "DKIM-Signature: junk\r\n" NAMED("a.example",
+	                                                             "4", "")
+				NAMED("a.example", "5",
+	                              "") NAMED("a.example", "6",
+	                                        "") NAMED("a.example", "7", "")
+					NAMED("a.example", "8", "")
+						NAMED("a.example", "9", ""),
+			out),
+		7);
+	assert_string_equal(out[6], "8._domainkey.a.example");
+
+	/* A name that is too long for DNS. */
+	memset(label, 'x', 63);
+	label[63] = '\0';
+	for (size_t n = 49; n < 53; n++) {
+		char *text = mem_printf(
+			"DKIM-Signature: v=1; a=rsa-sha256; s=%s; d=%s.%s.%s; "
+			"h=from; " BAD_BH "; b=AAAA\r\n",
+			label, label, label, label + 63 - n);
+		assert_int_equal(names_of(text, out), n <= 50 ? 1 : 0);
+		free(text);
+	}
+}
+
+/* What dkim_verify_names tells is what is asked. */
+static void
+asked(void **state)
+{
+	char out[DKIM_VERIFY_MAX][256];
+	char *header = mem_printf("%s%s" HEADER, NAMED("example.com", "s1", ""),
+	                          NAMED("example.com", "s9", ""));
+	struct outcome o;
+
+	(void)state;
+	publish_both();
+	assert_int_equal(names_of(header, out), 2);
+	o = verify(header, BODY);
+	assert_int_equal(o.n, 2);
+	assert_int_equal(zone.asked, 2);
+	expect(&o.v[0], "s1", DKIM_RESULT_FAIL, "");
+	expect(&o.v[1], "s9", DKIM_RESULT_PERMERROR, "no key");
+	free(header);
+}
+
+static void
+words(void **state)
+{
+	(void)state;
+	assert_string_equal(dkim_result_word(DKIM_RESULT_NONE), "none");
+	assert_string_equal(dkim_result_word(DKIM_RESULT_PASS), "pass");
+	assert_string_equal(dkim_result_word(DKIM_RESULT_FAIL), "fail");
+	assert_string_equal(dkim_result_word(DKIM_RESULT_POLICY), "policy");
+	assert_string_equal(dkim_result_word(DKIM_RESULT_NEUTRAL), "neutral");
+	assert_string_equal(dkim_result_word(DKIM_RESULT_TEMPERROR),
+	                    "temperror");
+	assert_string_equal(dkim_result_word(DKIM_RESULT_PERMERROR),
+	                    "permerror");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(added_fields),
+		cmocka_unit_test(repeated_fields),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(several),
+		cmocka_unit_test(signed_signatures),
+		cmocka_unit_test(names),
+		cmocka_unit_test(asked),
+		cmocka_unit_test(words),
+	};
+
+	return cmocka_run_group_tests(tests, common_verify_set_up,
+	                              common_verify_tear_down);
+}
