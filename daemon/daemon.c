@@ -312,6 +312,7 @@ lane_init(struct daemon *d, struct lane *l, struct err *e)
 	}
 	l->sts = sts_new(d->sts_cache, l->reactor, l->resolver);
 	del.resolver = l->resolver;
+	rec.resolver = l->resolver;
 	del.sts = l->sts;
 	l->deliverer = deliverer_new(&del);
 	l->receiver = receiver_new(&rec);

@@ -21,6 +21,7 @@
 #include "daemon/receive/password.h"
 #include "daemon/receive/proxy.h"
 #include "daemon/receive/receive.h"
+#include "daemon/receive/verify.h"
 
 #define VALUE_MAX 32
 
@@ -86,6 +87,14 @@ static const struct row server[] = {
 	  "B18" },
 	{ "replies not read", UNIT_OCTETS, RECEIVE_OUTPUT_MAX, "reading stops",
 	  "B18" },
+	{ "verification of a sender", UNIT_MS, VERIFY_MS, "temperror",
+	  "B52, RFC 7208 section 4.6.4" },
+	{ "DNS questions for it", UNIT_COUNT, VERIFY_QUERIES, "temperror",
+	  "B52" },
+	{ "DKIM signatures looked at", UNIT_COUNT, DKIM_VERIFY_MAX,
+	  "others are not", "C88" },
+	{ "domains of authors", UNIT_COUNT, VERIFY_AUTHORS, "DMARC permerror",
+	  "RFC 9989 section 11.5" },
 	{ "close after the last reply", UNIT_MS, RECEIVE_LINGER_MS, "closed",
 	  "B18" },
 	{ "end after SIGTERM", UNIT_MS, DAEMON_DRAIN_MS, "421 4.3.2", "A3.14" },

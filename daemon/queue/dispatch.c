@@ -113,11 +113,29 @@ hand_over(struct reactor *here, struct envelope *env, struct deliver_job *job,
 	}
 }
 
+/* Recipients that have a job, or are held and get none. NULL: the only one
+ * gets its own. */
+static bool *
+mark_held(const struct envelope *env)
+{
+	uint32_t n = env->recipients_n;
+	bool *taken;
+
+	if (n == 1 && env->recipients[0].state != RECIPIENT_HELD) {
+		return NULL;
+	}
+	taken = mem_alloc(n * sizeof(*taken));
+	for (uint32_t i = 0; i < n; i++) {
+		taken[i] = env->recipients[i].state == RECIPIENT_HELD;
+	}
+	return taken;
+}
+
 void
 dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
 {
 	uint32_t n = env->recipients_n;
-	bool *taken = n > 1 ? mem_alloc(n * sizeof(*taken)) : NULL;
+	bool *taken = mark_held(env);
 	struct deliver_job *first = NULL;
 	struct deliver_job **end = &first;
 	uint32_t jobs = 0;

@@ -22,6 +22,18 @@ struct acceptance { /* of one submission */
 	struct queue_submission *submission;
 };
 
+/* Recipients that are not held. */
+static uint32_t
+count_moving(const struct envelope *env)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < env->recipients_n; i++) {
+		n += env->recipients[i].state != RECIPIENT_HELD;
+	}
+	return n;
+}
+
 struct queue *
 queue_new(const struct queue_options *o)
 {
@@ -117,7 +129,7 @@ on_answer(struct task *t)
 	s->env = NULL;
 	if (s->result != QUEUE_OK) {
 		if (active) {
-			atomic_fetch_sub(&q->active, env->recipients_n);
+			atomic_fetch_sub(&q->active, count_moving(env));
 		}
 		if (env->hot == NULL) {
 			store_discard(q->o.store, &env->content);
@@ -170,8 +182,8 @@ queue_submit(struct queue *q, struct queue_submission *s)
 {
 	struct acceptance *a = mem_alloc(sizeof(*a));
 	struct envelope *env = s->env;
-	uint64_t active = atomic_fetch_add(&q->active, env->recipients_n) +
-	                  env->recipients_n;
+	uint32_t moving = count_moving(env);
+	uint64_t active = atomic_fetch_add(&q->active, moving) + moving;
 
 	a->queue = q;
 	a->submission = s;
@@ -182,7 +194,7 @@ queue_submit(struct queue *q, struct queue_submission *s)
 	a->op.active = active <= q->o.active_max && !atomic_load(&q->stopping);
 	if (!a->op.active) {
 		/* Too much is under way: the pager fetches it later. */
-		atomic_fetch_sub(&q->active, env->recipients_n);
+		atomic_fetch_sub(&q->active, moving);
 		for (uint32_t i = 0; i < env->recipients_n; i++) {
 			env->recipients[i].next_attempt_ms = env->received_ms;
 		}

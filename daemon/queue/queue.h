@@ -53,8 +53,9 @@ enum queue_result {
 /*
  * Submission: the session fills it, keeps it until done. env carries content
  * (hot, or the reference of a finished stream), Received field included; the
- * caller gives its reference away. On QUEUE_FULL/FAILED nothing is kept (a
- * stream's file is discarded).
+ * caller gives its reference away. Recipients that are RECIPIENT_HELD, with
+ * last_reply, stay so until an operator lets them go. On QUEUE_FULL/FAILED
+ * nothing is kept (a stream's file is discarded).
  */
 struct queue_submission {
 	struct task task; /* private */

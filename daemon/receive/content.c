@@ -326,7 +326,8 @@ content_header(struct session *s, size_t *len_r)
 	}
 	*len_r = c->decoder.in_body ? (size_t)c->decoder.body_at
 	                            : (size_t)c->decoder.size;
-	return c->hot + c->trace_len;
+	/* At the end of data the envelope takes it. */
+	return (c->hot != NULL ? c->hot : s->tx.env->hot) + c->trace_len;
 }
 
 void

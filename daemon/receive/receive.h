@@ -16,6 +16,7 @@ struct conf_listen;
 struct queue;
 struct reactor;
 struct receiver;
+struct resolver;
 
 /* Fixed bounds; the others are settings. */
 #define RECEIVE_PROXY_MS      30000 /* for the header of a proxy */
@@ -42,6 +43,7 @@ struct receive_options {
 	struct reactor *reactor;
 	struct queue *queue;
 	struct client_table *clients;
+	struct resolver *resolver; /* NULL: nobody's sender is verified */
 	struct receive_counters *counters;
 };
 

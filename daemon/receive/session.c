@@ -57,13 +57,19 @@ static const struct state_row states[] = {
 	                        false },
 	[SESSION_DATA] = { "receiving DATA",
 	                   BIT(SESSION_COMMAND) | BIT(SESSION_UPLOAD) |
-	                           BIT(SESSION_COMMIT) | BIT(SESSION_CLOSED),
+	                           BIT(SESSION_VERIFY) | BIT(SESSION_COMMIT) |
+	                           BIT(SESSION_CLOSED),
 	                   true },
 	[SESSION_BDAT] = { "receiving BDAT",
 	                   BIT(SESSION_COMMAND) | BIT(SESSION_UPLOAD) |
-	                           BIT(SESSION_COMMIT) | BIT(SESSION_CLOSED),
+	                           BIT(SESSION_VERIFY) | BIT(SESSION_COMMIT) |
+	                           BIT(SESSION_CLOSED),
 	                   true },
 	[SESSION_UPLOAD] = { "writing the message",
+	                     BIT(SESSION_COMMAND) | BIT(SESSION_VERIFY) |
+	                             BIT(SESSION_COMMIT) | BIT(SESSION_CLOSED),
+	                     false },
+	[SESSION_VERIFY] = { "verifying the sender",
 	                     BIT(SESSION_COMMAND) | BIT(SESSION_COMMIT) |
 	                             BIT(SESSION_CLOSED),
 	                     false },
@@ -110,6 +116,7 @@ session_arm(struct session *s)
 		break;
 	case SESSION_AUTH_WAIT:
 	case SESSION_UPLOAD:
+	case SESSION_VERIFY:
 	case SESSION_COMMIT:
 	case SESSION_CLOSED:
 		break;
@@ -327,6 +334,7 @@ step(struct session *s, const char *data, size_t len)
 	case SESSION_HANDSHAKE:
 	case SESSION_AUTH_WAIT:
 	case SESSION_UPLOAD:
+	case SESSION_VERIFY:
 	case SESSION_COMMIT:
 	case SESSION_CLOSED:
 		break;
@@ -434,8 +442,8 @@ static void
 on_eof(struct session *s)
 {
 	s->eof = true;
-	if (s->state == SESSION_UPLOAD || s->state == SESSION_COMMIT ||
-	    s->blocked) {
+	if (s->state == SESSION_UPLOAD || s->state == SESSION_VERIFY ||
+	    s->state == SESSION_COMMIT || s->blocked) {
 		return; /* the answer may still reach a half-closed peer */
 	}
 	session_close(s, true);

@@ -63,6 +63,29 @@ log_accepted(const struct session *s, const struct envelope *env, uint64_t size)
 	log_end(&l);
 }
 
+static void
+log_held(const struct envelope *env)
+{
+	struct log_line l;
+
+	if (!log_enabled(LOG_LEVEL_INFO)) {
+		return;
+	}
+	for (uint32_t i = 0; i < env->recipients_n; i++) {
+		const struct recipient *r = &env->recipients[i];
+
+		if (r->state != RECIPIENT_HELD) {
+			continue;
+		}
+		log_begin(&l, LOG_LEVEL_INFO, "held");
+		log_id(&l, "qid", env->id);
+		log_str(&l, "from", env->sender);
+		log_str(&l, "to", r->address);
+		log_str(&l, "reason", r->last_reply);
+		log_end(&l);
+	}
+}
+
 /* The transaction is over, whatever became of it. */
 static void
 finish(struct session *s)
@@ -71,9 +94,9 @@ finish(struct session *s)
 	session_set_state(s, SESSION_COMMAND);
 }
 
-static void
-refuse(struct session *s, unsigned code, const char *enhanced, const char *text,
-       const char *reason)
+void
+session_refuse(struct session *s, unsigned code, const char *enhanced,
+               const char *text, const char *reason)
 {
 	reply_log_refused_by(s, reason, code, NULL, s->tx.content.policy);
 	reply_id(s, code, enhanced, text);
@@ -92,6 +115,7 @@ on_submitted(struct queue_submission *sub)
 		s->messages++;
 		s->idle = 0;
 		log_accepted(s, env, c->trace_len + c->decoder.size);
+		log_held(env);
 		reply_id(s, 250, "2.0.0", "Ok: queued");
 		break;
 	case QUEUE_FULL:
@@ -109,6 +133,20 @@ on_submitted(struct queue_submission *sub)
 		return;
 	}
 	session_continue(s);
+}
+
+/* How it came, and what was found out about its sender. */
+static const char *
+make_receipt(struct session *s)
+{
+	const struct transaction *tx = &s->tx;
+	const char *text = trace_receipt(s);
+
+	if (tx->auth == NULL) {
+		return arena_strdup(tx->env->arena, text);
+	}
+	return arena_printf(tx->env->arena, "%.*s,%s}", (int)strlen(text) - 1,
+	                    text, tx->auth);
 }
 
 static void
@@ -131,9 +169,10 @@ fill_envelope(struct session *s)
 		r->route = p->route;
 		r->notify = p->notify;
 		r->direction = p->direction;
-		r->state = RECIPIENT_QUEUED;
+		r->state = p->held == NULL ? RECIPIENT_QUEUED : RECIPIENT_HELD;
+		r->last_reply = p->held;
 	}
-	env->receipt = arena_strdup(env->arena, trace_receipt(s));
+	env->receipt = make_receipt(s);
 	decide_envelope(tx->snap, &tx->facts, &s->client.addr, env);
 	env->flags |=
 		((notes & DECODER_DOTS) != 0 ? ENVELOPE_DOTS : 0U) |
@@ -144,11 +183,14 @@ fill_envelope(struct session *s)
 }
 
 /* The queue is given a reference of its own; ours stays for the log. */
-static void
-submit(struct session *s)
+void
+session_submit(struct session *s)
 {
 	struct transaction *tx = &s->tx;
 
+	if (tx->content.mode == CONTENT_STREAM) {
+		tx->env->content = upload_take(tx->content.upload);
+	}
 	fill_envelope(s);
 	s->submission = (struct queue_submission){
 		.env = envelope_ref(tx->env),
@@ -161,22 +203,31 @@ submit(struct session *s)
 	s->receiver->ops->submit(s->receiver->o.queue, &s->submission);
 }
 
+/* The envelope knows where all of the content is. */
+static void
+content_complete(struct session *s)
+{
+	if (!session_verify(s)) {
+		session_submit(s);
+	}
+}
+
 void
 session_uploaded(struct session *s)
 {
 	struct content *c = &s->tx.content;
 
 	if (c->fault.code != 0) {
-		refuse(s, c->fault.code, c->fault.enhanced, c->fault.text,
-		       c->reason);
+		session_refuse(s, c->fault.code, c->fault.enhanced,
+		               c->fault.text, c->reason);
 		session_continue(s);
 		return;
 	}
 	if (upload_state(c->upload) != UPLOAD_FINISHED) {
 		return;
 	}
-	s->tx.env->content = upload_take(c->upload);
-	submit(s);
+	s->tx.env->content = upload_ref(c->upload);
+	content_complete(s);
 }
 
 /* Dooms a message whose header breaks a rule. */
@@ -225,8 +276,8 @@ end_of_data(struct session *s)
 		check_header(s);
 	}
 	if (c->fault.code != 0) {
-		refuse(s, c->fault.code, c->fault.enhanced, c->fault.text,
-		       c->reason);
+		session_refuse(s, c->fault.code, c->fault.enhanced,
+		               c->fault.text, c->reason);
 		return;
 	}
 	size_t len = 0;
@@ -242,7 +293,7 @@ end_of_data(struct session *s)
 	tx->env->hot_len = c->len;
 	tx->env->content.len = c->len;
 	c->hot = NULL;
-	submit(s);
+	content_complete(s);
 }
 
 /* ---- DATA ----------------------------------------------------------- */
@@ -316,8 +367,8 @@ end_chunk(struct session *s)
 		return;
 	}
 	if (c->fault.code != 0) {
-		refuse(s, c->fault.code, c->fault.enhanced, c->fault.text,
-		       c->reason);
+		session_refuse(s, c->fault.code, c->fault.enhanced,
+		               c->fault.text, c->reason);
 		s->bdat_dead = true;
 		return;
 	}

@@ -16,6 +16,7 @@
 #include "daemon/net/snapshot.h"
 #include "daemon/receive/clients.h"
 #include "daemon/receive/session_private.h"
+#include "daemon/receive/verify.h"
 #include "policy/admission.h"
 #include "store/envelope.h"
 
@@ -27,6 +28,7 @@ session_reset(struct session *s)
 {
 	struct transaction *tx = &s->tx;
 
+	verify_cancel(&tx->verify); /* it reads the content */
 	content_clear(s);
 	if (!tx->open) {
 		return;
@@ -37,6 +39,7 @@ session_reset(struct session *s)
 	tx->rated = false;
 	tx->declared = 0;
 	tx->sender_domain = NULL;
+	tx->auth = NULL;
 	tx->rcpts_n = 0;
 	if (tx->seen != NULL) {
 		free(tx->seen);

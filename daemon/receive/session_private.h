@@ -12,24 +12,22 @@
 #include "daemon/queue/queue.h"
 #include "daemon/receive/command.h"
 #include "daemon/receive/receive.h"
+#include "daemon/receive/receiver_private.h"
 #include "daemon/receive/reply.h"
 #include "daemon/receive/transaction_private.h"
 
 /*
  * One connection of the SMTP server, shared by the files of this room: life
  * (session.c), commands (session_command.c), envelope (session_mail.c),
- * Secure Receipt (session_receipt.c), content (session_data.c), AUTH (auth.c),
- * replies (reply.c), Received and receipt (trace.c). All of it on the thread of
- * the session's reactor.
+ * Secure Receipt (session_receipt.c), content (session_data.c), the sender's
+ * verification (session_verify.c), AUTH (auth.c), replies (reply.c), Received
+ * and receipt (trace.c). All of it on the thread of the session's reactor.
  */
 
 struct auth_check;
 struct conf;
 struct io;
-struct receiver;
 struct snapshot;
-struct store;
-struct workers;
 
 enum session_state {
 	SESSION_HANDSHAKE = 0, /* TLS, implicit or after STARTTLS */
@@ -39,11 +37,12 @@ enum session_state {
 	SESSION_DATA,
 	SESSION_BDAT,
 	SESSION_UPLOAD, /* all is received, the last of it is being written */
+	SESSION_VERIFY, /* SPF, DKIM and DMARC of mail from outside */
 	SESSION_COMMIT, /* handed to the queue, which will answer */
 	SESSION_CLOSED,
 };
 
-#define SESSION_STATES 9
+#define SESSION_STATES 10
 
 struct session {
 	struct session *prev;
@@ -84,37 +83,6 @@ struct session {
 	const struct snapshot *trace_snap;
 	char *receipt;
 };
-
-/* What the session asks of the queue; a test has its own. */
-struct receive_ops {
-	void (*submit)(struct queue *q, struct queue_submission *s);
-	bool (*accepting)(struct queue *q, unsigned *code_r,
-	                  const char **enhanced_r, const char **text_r);
-	bool (*memory_take)(struct queue *q, uint64_t octets);
-	void (*memory_give)(struct queue *q, uint64_t octets);
-	struct workers *(*workers)(const struct queue *q);
-	struct store *(*store)(const struct queue *q);
-};
-
-struct arrival;
-struct door;
-
-struct receiver {
-	struct receive_options o;
-	const struct receive_ops *ops;
-	struct session *sessions;
-	uint64_t sessions_n;
-	struct arrival *arrivals;
-	struct door *doors;
-	bool draining;
-	bool freed; /* by its owner; the last session's end frees the memory */
-};
-
-/* A session has ended: frees a receiver that nobody needs any more. */
-void receiver_release(struct receiver *r);
-
-/* Tests only, before the first connection. */
-void receiver_set_ops(struct receiver *r, const struct receive_ops *ops);
 
 /* ---- session.c ------------------------------------------------------ */
 
@@ -179,6 +147,17 @@ size_t session_bdat_input(struct session *s, const char *data, size_t len);
 
 /* SESSION_UPLOAD: the upload has finished or failed, or made progress. */
 void session_uploaded(struct session *s);
+/* Hands the message to the queue. */
+void session_submit(struct session *s);
+/* Answers the content with a refusal, and ends the transaction. */
+void session_refuse(struct session *s, unsigned code, const char *enhanced,
+                    const char *text, const char *reason);
+
+/* ---- session_verify.c ----------------------------------------------- */
+
+/* The content is complete: SESSION_VERIFY for mail from outside, which ends in
+ * session_submit or a refusal. false: there is nothing to verify. */
+bool session_verify(struct session *s);
 
 /* ---- auth.c --------------------------------------------------------- */
 

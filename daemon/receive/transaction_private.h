@@ -17,6 +17,7 @@
 
 struct conf_policy;
 struct envelope;
+struct verify;
 struct session;
 struct snapshot;
 struct upload;
@@ -59,6 +60,7 @@ struct pending_rcpt {
 	const char *route;
 	uint8_t notify;
 	uint8_t direction;
+	const char *held; /* why it waits for an operator; NULL: it does not */
 };
 
 struct transaction {
@@ -77,6 +79,8 @@ struct transaction {
 	uint32_t seen_cap; /* 0, or a power of two */
 	struct content content;
 	struct decide_facts facts; /* at the end of data */
+	struct verify *verify;     /* under way, or NULL */
+	const char *auth;          /* what it found, for the receipt; NULL */
 };
 
 /* ---- content.c ------------------------------------------------------ */
@@ -89,7 +93,7 @@ void content_end_chunks(struct session *s);
 int64_t content_wait_ms(struct session *s);
 void content_doom(struct session *s, unsigned code, const char *enhanced,
                   const char *text, const char *reason);
-/* The header block as received; *len_r octets. */
+/* The header block as received; *len_r octets. Until the transaction ends. */
 const char *content_header(struct session *s, size_t *len_r);
 /* Gives back memory that content in memory does not need. */
 void content_settle(struct session *s);

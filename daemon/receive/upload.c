@@ -191,6 +191,13 @@ upload_state(const struct upload *u)
 }
 
 struct content_ref
+upload_ref(const struct upload *u)
+{
+	assert(u->state == UPLOAD_FINISHED);
+	return u->ref;
+}
+
+struct content_ref
 upload_take(struct upload *u)
 {
 	struct content_ref ref = u->ref;

@@ -20,8 +20,8 @@ struct workers;
 
 enum upload_state {
 	UPLOAD_OPEN = 0,
-	UPLOAD_FINISHED, /* upload_ref is valid */
-	UPLOAD_FULL,     /* the disk is full; what follows is thrown away */
+	UPLOAD_FINISHED,
+	UPLOAD_FULL, /* the disk is full; what follows is thrown away */
 	UPLOAD_FAILED,
 };
 
@@ -41,7 +41,9 @@ void upload_append(struct upload *u, const void *data, size_t len);
 size_t upload_backlog(const struct upload *u);
 void upload_finish(struct upload *u); /* nothing may be appended any more */
 enum upload_state upload_state(const struct upload *u);
-/* UPLOAD_FINISHED only; the content then belongs to the caller. */
+/* UPLOAD_FINISHED only, both. To read it while it is still the upload's. */
+struct content_ref upload_ref(const struct upload *u);
+/* The content then belongs to the caller. */
 struct content_ref upload_take(struct upload *u);
 /* At any time. What was not taken is removed, later and by a worker. */
 void upload_free(struct upload **u);
