@@ -356,10 +356,6 @@ dns_check_dmarc(struct dns_judge *j)
 	if (a == NULL || j->missing) {
 		return;
 	}
-	if (dns_judge_unknown(a)) {
-		dns_judge_add_unknown(j, "dmarc.record", "", a->text);
-		return;
-	}
 	read_own(a, &own);
 	if (!tell_dmarc_record(j, name, &own, &forgery)) {
 		return;

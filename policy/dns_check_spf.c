@@ -196,6 +196,7 @@ put_repaired(const struct dns_judge *j, const struct spf_facts *f,
              struct buf *out)
 {
 	bool has_all = has_mechanism(&f->record, "all");
+	bool behind = false; /* "all" */
 	bool ended = false;
 	size_t at = 0;
 	struct term t;
@@ -203,18 +204,19 @@ put_repaired(const struct dns_judge *j, const struct spf_facts *f,
 	(void)next_term(&f->record, &at, &t); /* v=spf1 */
 	while (next_term(&f->record, &at, &t)) {
 		bool all = is_mechanism(&t, "all");
-		bool last = all || is_modifier(&t, "redirect");
+		bool redirect = is_modifier(&t, "redirect");
 
-		/* What stands behind "all", and redirect beside it, has no
+		/* Mechanisms behind "all", and redirect beside it, have no
 		 * effect. */
-		if (is_mechanism(&t, "ptr") || (last && !all && has_all) ||
-		    (ended && (last || memchr(t.s, '=', t.len) == NULL))) {
+		if (is_mechanism(&t, "ptr") || (redirect && has_all) ||
+		    (behind && memchr(t.s, '=', t.len) == NULL)) {
 			continue;
 		}
-		if (last) {
+		if (all || redirect) {
 			put_ours(j, f, out);
 			ended = true;
 		}
+		behind = behind || all;
 		if (all && strchr("+?", qualifier(&t)) != NULL) {
 			(void)buf_printf(out, " ~all");
 		} else {

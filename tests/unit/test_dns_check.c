@@ -228,6 +228,7 @@ judge(const char *domain, struct outcome *o)
 	dns_check_signing_find(conf, domain, 1000, o->arena, &o->signing);
 	for (size_t i = 0; i < o->signing.n; i++) {
 		o->signing.list[i].key = key;
+		o->signing.list[i].error = "open k\xc3\xa9y\x1b: gone";
 	}
 	o->state = dns_check(&q, &source, o->arena, &o->checks);
 }
@@ -412,6 +413,9 @@ test_offered_records(void **state)
 		  "v=spf1 include:nb.example.net ~all" },
 		{ "v=spf1 include:nb.example.net redirect=x.example -all",
 		  "spf.syntax", "v=spf1 include:nb.example.net -all" },
+		{ "v=spf1 ptr redirect=x.example mx include:nb.example.net",
+		  "spf.ptr",
+		  "v=spf1 redirect=x.example mx include:nb.example.net" },
 		{ "v=spf1 ptr include:NB.example.net ~all", "spf.ptr",
 		  "v=spf1 include:NB.example.net ~all" },
 	};
@@ -601,6 +605,31 @@ test_any_octets(void **state)
 	unload();
 }
 
+/* What comes from elsewhere: a name of a file, what a record has besides. */
+static void
+test_quoted(void **state)
+{
+	struct outcome o;
+	struct dkim_key *kept;
+
+	(void)state; /* cmocka's type */
+	load(INCLUDE, SIGNING);
+	add_txt("_dmarc.example.com",
+	        "v=DMARC1; p=reject; rua=mailto:a@example.com; x=\x1b[2J\xff");
+	judge("example.com", &o);
+	check_form(&o);
+	arena_free(&o.arena);
+	kept = key;
+	key = NULL;
+	judge("example.com", &o);
+	key = kept;
+	check_form(&o);
+	assert_int_equal(find(&o, "dkim.key")->result, DNS_CHECK_FAIL);
+	assert_string_equal(find(&o, "dkim.key")->found, "open k??y?: gone");
+	arena_free(&o.arena);
+	unload();
+}
+
 /* More addresses than the list grows to at first; none is left out. */
 static void
 test_many_addresses(void **state)
@@ -647,6 +676,7 @@ main(void)
 		cmocka_unit_test(test_offered_addresses),
 		cmocka_unit_test(test_who_signs),
 		cmocka_unit_test(test_any_octets),
+		cmocka_unit_test(test_quoted),
 		cmocka_unit_test(test_many_addresses),
 	};
 
