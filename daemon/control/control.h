@@ -59,7 +59,7 @@ struct control_options {
 	struct reactor *prober_reactor;
 	struct prober *const *prober;
 	struct surveyor *const *surveyor; /* of DNS, in the same way */
-	int64_t started_ms; /* wall */
+	int64_t started_ms;               /* wall */
 	const char *hostname;
 	unsigned reactors;
 };

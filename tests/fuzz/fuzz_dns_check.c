@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/mem.h"
 #include "conf/conf.h"
 #include "conf/index.h"
 #include "dkim/key.h"
@@ -195,7 +196,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	judge(z, key);
 	for (size_t i = 0; i < NAMES; i++) {
 		for (size_t k = 0; k < z->answers[i].records_n; k++) {
-			free((uint8_t *)(uintptr_t)z->records[i][k].data);
+			free(mem_unconst(z->records[i][k].data));
 		}
 	}
 	free(z);
