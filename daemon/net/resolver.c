@@ -455,6 +455,12 @@ resolver_new(struct reactor *reactor, const struct conf *c, struct err *e)
 	return r;
 }
 
+struct reactor *
+resolver_reactor(const struct resolver *r)
+{
+	return r->reactor;
+}
+
 void
 resolver_free(struct resolver **rp)
 {

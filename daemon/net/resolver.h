@@ -20,6 +20,7 @@ struct resolver;
 struct resolver *resolver_new(struct reactor *r, const struct conf *c,
                               struct err *e);
 void resolver_free(struct resolver **r); /* pending queries end uncalled */
+struct reactor *resolver_reactor(const struct resolver *r);
 
 struct dns_query;
 

@@ -199,6 +199,26 @@ mail_exchangers(void **state)
 }
 
 static void
+names_of_addresses(void **state)
+{
+	struct dns_answer a;
+
+	(void)state;
+	dns_message_init(&m, 0, "1.2.0.192.in-addr.arpa", DNS_PTR);
+	dns_message_rr(&m, SECTION_ANSWER, "1.2.0.192.in-addr.arpa", DNS_PTR,
+	               60, "\4MaIl\7Example\0", 14);
+	/* Octets behind the name: not taken. */
+	dns_message_rr(&m, SECTION_ANSWER, "1.2.0.192.in-addr.arpa", DNS_PTR,
+	               60, "\4mail\7example\0x", 15);
+	parse("1.2.0.192.in-addr.arpa", DNS_PTR, &a);
+	expect_text(&a, DNS_OK, "records for 1.2.0.192.in-addr.arpa (PTR)");
+	assert_int_equal(a.records_n, 1);
+	assert_string_equal(a.records[0].name, "mail.example");
+	assert_null(a.records[0].data);
+	dns_answer_clear(&a);
+}
+
+static void
 texts_and_tlsa(void **state)
 {
 	static const uint8_t tlsa[35] = { 3, 1, 1, 0xaa };
@@ -520,6 +540,7 @@ main(void)
 		cmocka_unit_test(names_with_odd_octets),
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(mail_exchangers),
+		cmocka_unit_test(names_of_addresses),
 		cmocka_unit_test(texts_and_tlsa),
 		cmocka_unit_test(largest_text),
 		cmocka_unit_test(cname_chains),

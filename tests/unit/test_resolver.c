@@ -369,79 +369,85 @@ static const char *local_data[] = {
 	"outside.partner.test. 300 IN CNAME ok.example.net.",
 	"null.test. 300 IN MX 0 .",
 	"ok.example.org. 300 IN A 127.0.0.3",
+	"2.0.0.127.in-addr.arpa. 300 IN PTR MX.Partner.Test.",
+	"9.0.0.10.in-addr.arpa. 300 IN PTR lan.partner.test.",
 	NULL,
+};
+
+static const struct {
+	const char *name;
+	enum dns_type type;
+	enum dns_status status;
+	uint32_t ttl;
+	const char *canonical;
+	unsigned questions; /* that the server sees */
+} local_cases[] = {
+	{ "partner.test", DNS_MX, DNS_OK, 300, "partner.test", 0 },
+	{ "mx.partner.test", DNS_A, DNS_OK, 200, "mx.partner.test", 0 },
+	{ "mx.partner.test", DNS_AAAA, DNS_OK, 200, "mx.partner.test", 0 },
+	{ "mx.partner.test", DNS_MX, DNS_NODATA, 0, "mx.partner.test", 0 },
+	{ "txt.partner.test", DNS_TXT, DNS_OK, 300, "txt.partner.test", 0 },
+	{ "_25._tcp.mx.partner.test", DNS_TLSA, DNS_OK, 300,
+	  "_25._tcp.mx.partner.test", 0 },
+	{ "null.test", DNS_MX, DNS_OK, 300, "null.test", 0 },
+	/* CNAMEs are followed, wherever they lead. */
+	{ "alias.partner.test", DNS_A, DNS_OK, 100, "mx.partner.test", 0 },
+	{ "alias.partner.test", DNS_MX, DNS_NODATA, 0, "mx.partner.test", 0 },
+	{ "dangling.partner.test", DNS_A, DNS_NXDOMAIN, 0,
+	  "nowhere.partner.test", 0 },
+	{ "loop.partner.test", DNS_A, DNS_SERVFAIL, 0, "loop.partner.test", 0 },
+	{ "outside.partner.test", DNS_A, DNS_OK, 120, "ok.example.net", 1 },
+	/* Beside names of .test in local data there are no others. */
+	{ "nowhere.test", DNS_MX, DNS_NXDOMAIN, 0, "nowhere.test", 0 },
+	{ "ok.partner.test", DNS_A, DNS_NXDOMAIN, 0, "ok.partner.test", 0 },
+	/* Outside .test only the name itself is taken over. */
+	{ "ok.example.org", DNS_A, DNS_OK, 300, "ok.example.org", 0 },
+	{ "ok.example.org", DNS_MX, DNS_NODATA, 0, "ok.example.org", 0 },
+	{ "mail.example.org", DNS_MX, DNS_OK, 300, "mail.example.org", 1 },
+	/* Also where libunbound has zones of its own. */
+	{ "2.0.0.127.in-addr.arpa", DNS_PTR, DNS_OK, 300,
+	  "2.0.0.127.in-addr.arpa", 0 },
+	{ "9.0.0.10.in-addr.arpa", DNS_PTR, DNS_OK, 300,
+	  "9.0.0.10.in-addr.arpa", 0 },
+	/* Names that SPF makes of local parts. */
+	{ "a+b=c.example.net", DNS_A, DNS_NODATA, 0,
+	  "a\\043b\\061c.example.net", 1 },
 };
 
 static void
 local_data_wins(void **state)
 {
-	static const struct {
-		const char *name;
-		enum dns_type type;
-		enum dns_status status;
-		uint32_t ttl;
-		const char *canonical;
-		unsigned questions; /* that the server sees */
-	} cases[] = {
-		{ "partner.test", DNS_MX, DNS_OK, 300, "partner.test", 0 },
-		{ "mx.partner.test", DNS_A, DNS_OK, 200, "mx.partner.test", 0 },
-		{ "mx.partner.test", DNS_AAAA, DNS_OK, 200, "mx.partner.test",
-		  0 },
-		{ "mx.partner.test", DNS_MX, DNS_NODATA, 0, "mx.partner.test",
-		  0 },
-		{ "txt.partner.test", DNS_TXT, DNS_OK, 300, "txt.partner.test",
-		  0 },
-		{ "_25._tcp.mx.partner.test", DNS_TLSA, DNS_OK, 300,
-		  "_25._tcp.mx.partner.test", 0 },
-		{ "null.test", DNS_MX, DNS_OK, 300, "null.test", 0 },
-		/* CNAMEs are followed, wherever they lead. */
-		{ "alias.partner.test", DNS_A, DNS_OK, 100, "mx.partner.test",
-		  0 },
-		{ "alias.partner.test", DNS_MX, DNS_NODATA, 0,
-		  "mx.partner.test", 0 },
-		{ "dangling.partner.test", DNS_A, DNS_NXDOMAIN, 0,
-		  "nowhere.partner.test", 0 },
-		{ "loop.partner.test", DNS_A, DNS_SERVFAIL, 0,
-		  "loop.partner.test", 0 },
-		{ "outside.partner.test", DNS_A, DNS_OK, 120, "ok.example.net",
-		  1 },
-		/* Beside names of .test in local data there are no others. */
-		{ "nowhere.test", DNS_MX, DNS_NXDOMAIN, 0, "nowhere.test", 0 },
-		{ "ok.partner.test", DNS_A, DNS_NXDOMAIN, 0, "ok.partner.test",
-		  0 },
-		/* Outside .test only the name itself is taken over. */
-		{ "ok.example.org", DNS_A, DNS_OK, 300, "ok.example.org", 0 },
-		{ "ok.example.org", DNS_MX, DNS_NODATA, 0, "ok.example.org",
-		  0 },
-		{ "mail.example.org", DNS_MX, DNS_OK, 300, "mail.example.org",
-		  1 },
-	};
 	struct world w;
 	unsigned before = 0;
 
 	(void)state;
 	open_world(&w, one_server, local_data, 8000);
 	run_world(&w);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(local_cases) / sizeof(local_cases[0]);
+	     i++) {
 		struct asked a;
 		unsigned now;
 
-		ask(&w, cases[i].name, cases[i].type, &a);
+		ask(&w, local_cases[i].name, local_cases[i].type, &a);
 		now = dns_server_questions(w.server);
-		if (a.answer.status != cases[i].status ||
-		    a.answer.ttl != cases[i].ttl ||
-		    now - before != cases[i].questions) {
+		if (a.answer.status != local_cases[i].status ||
+		    a.answer.ttl != local_cases[i].ttl ||
+		    now - before != local_cases[i].questions) {
 			fail_msg("%s (%d): %s; ttl %u, %u questions",
-			         cases[i].name, (int)cases[i].type,
+			         local_cases[i].name, (int)local_cases[i].type,
 			         a.answer.text, a.answer.ttl, now - before);
 		}
-		assert_string_equal(a.answer.canonical, cases[i].canonical);
+		assert_string_equal(a.answer.canonical,
+		                    local_cases[i].canonical);
 		before = now;
-		if (cases[i].type == DNS_TXT) {
+		if (local_cases[i].type == DNS_TXT) {
 			assert_int_equal(a.first.data_len, 11);
 			assert_string_equal(a.data, "v=spf1 ");
 		}
-		if (cases[i].type == DNS_TLSA) {
+		if (local_cases[i].type == DNS_PTR) {
+			assert_non_null(strstr(a.first.name, ".partner.test"));
+		}
+		if (local_cases[i].type == DNS_TLSA) {
 			assert_int_equal(a.first.data_len, 35);
 		}
 	}
