@@ -269,7 +269,7 @@ struct dns_round *
 dns_round_new(const struct dns_round_options *o)
 {
 	struct dns_round *r =
-		mem_alloc(sizeof(*r) + o->queries_max * sizeof(r->entries[0]));
+		mem_alloc(sizeof(*r) + o->queries_max * sizeof(struct entry *));
 
 	r->o = *o;
 	r->source.ask = ask;
