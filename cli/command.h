@@ -5,9 +5,9 @@
 #include <stdbool.h>
 
 /*
- * The commands that ask a running daemon. argv[0] is the command's name; c
- * holds what stood before it, and takes the same options behind it. Each
- * returns the exit status.
+ * The commands; most of them ask a running daemon. argv[0] is the command's
+ * name; c holds what stood before it, and takes the same options behind it.
+ * Each returns the exit status.
  */
 
 enum command_exit {
@@ -32,6 +32,8 @@ int command_tls_results(struct command *c, int argc, char **argv);
 int command_senders(struct command *c, int argc, char **argv);
 int command_explain(struct command *c, int argc, char **argv);
 int command_tls(struct command *c, int argc, char **argv);
+int command_dns(struct command *c, int argc, char **argv);
+int command_dkim(struct command *c, int argc, char **argv);
 
 /* ---- shared ------------------------------------------------------------ */
 

@@ -57,6 +57,15 @@ static const char help[] =
 	"                   a delivery would be\n"
 	"      --port N         instead of the configured one\n"
 	"      --from ADDRESS   under the policy for this sender as well\n"
+	"  dns [DOMAIN ...] what internal domains, or these, publish for SPF,\n"
+	"                   DKIM and DMARC, and what is to be changed\n"
+	"      --strict         a warning is a finding as well\n"
+	"  dkim new DOMAIN  make a key for signatures and show its record\n"
+	"      --selector S     sYYYYMM unless told, eYYYYMM for Ed25519\n"
+	"      --ed25519        instead of RSA\n"
+	"      --bits N         of an RSA key, 2048 unless told\n"
+	"      --out FILE       dkim/DOMAIN.SELECTOR.pem beside the\n"
+	"                       configuration unless told\n"
 	"\n"
 	"  -c FILE     configuration (/etc/sortie/sortie.conf); names the socket\n"
 	"  -s SOCKET   socket of the daemon, instead of the configuration's\n"
@@ -87,6 +96,8 @@ static const struct {
 	{ "senders", command_senders },
 	{ "explain", command_explain },
 	{ "tls", command_tls },
+	{ "dns", command_dns },
+	{ "dkim", command_dkim },
 };
 
 static int
@@ -98,8 +109,8 @@ run(struct command *c, int argc, char **argv)
 		}
 	}
 	return command_usage("there is no command \"%s\", only check, reload, "
-	                     "status, queue, senders, tls-results, explain "
-	                     "and tls",
+	                     "status, queue, senders, tls-results, "
+	                     "explain, tls, dns and dkim",
 	                     argv[0]);
 }
 

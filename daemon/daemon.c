@@ -22,9 +22,10 @@
 #include "conf/conf.h"
 #include "conf/load.h"
 #include "daemon/control/control.h"
+#include "daemon/control/survey.h"
 #include "daemon/deliver/deliver.h"
-#include "daemon/deliver/sts.h"
 #include "daemon/deliver/probe.h"
+#include "daemon/deliver/sts.h"
 #include "daemon/doors.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/resolver.h"
@@ -48,7 +49,8 @@ struct lane { /* one reactor and what lives on it */
 	/* Borrowed; the first lane's only, else NULL. */
 	struct tls_results *tls_results;
 	struct tls_sender *tls_sender;
-	struct prober *prober; /* the first lane's only, else NULL */
+	struct prober *prober;     /* the first lane's only, else NULL */
+	struct surveyor *surveyor; /* the same */
 	struct task task;
 	_Atomic bool ended;
 	_Atomic uint64_t sessions;
@@ -222,6 +224,7 @@ on_end(struct task *t)
 	receiver_free(&l->receiver);
 	deliverer_free(&l->deliverer);
 	prober_free(&l->prober);
+	surveyor_free(&l->surveyor);
 	if (l->tls_sender != NULL) {
 		tls_sender_stop(l->tls_sender);
 		tls_results_stop(l->tls_results);
@@ -424,6 +427,8 @@ engine_init(struct daemon *d, struct err *e)
 	}
 	tls_reports_init(d);
 	prober_init(&d->lanes[0]);
+	d->lanes[0].surveyor =
+		surveyor_new(d->lanes[0].reactor, d->lanes[0].resolver);
 	return 0;
 }
 
@@ -469,6 +474,7 @@ control_init(struct daemon *d, struct err *e)
 		.arg = d,
 		.prober_reactor = d->lanes[0].reactor,
 		.prober = &d->lanes[0].prober,
+		.surveyor = &d->lanes[0].surveyor,
 		.started_ms = d->started_ms,
 		.hostname = d->conf->gateway.hostname,
 		.reactors = d->lanes_n,

@@ -39,7 +39,7 @@ struct spf_report {
 	enum spf_result result;
 	bool helo;        /* the HELO identity was checked */
 	char domain[256]; /* whose record, normalised; "" when unusable */
-	unsigned lookups; /* of those that count */
+	unsigned lookups; /* of those that count, the one too many included */
 	unsigned voids;
 	char mechanism[256]; /* that matched, as published; "": none; safe */
 	char text[200];      /* for people: why, safe; "" for none or pass */

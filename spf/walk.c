@@ -138,8 +138,7 @@ count(struct walk *w, const struct walk_step *s)
 {
 	char quoted[QUOTED_MAX];
 
-	if (w->report->lookups < SPF_LOOKUPS_MAX) {
-		w->report->lookups++;
+	if (++w->report->lookups <= SPF_LOOKUPS_MAX) {
 		return true;
 	}
 	stop(w, WALK_PERMERROR, "more than %d look-ups; \"%s\" is one too many",

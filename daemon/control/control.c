@@ -150,6 +150,7 @@ control_job_free(struct control_job **jobp)
 	control_senders_free(&job->senders);
 	control_explain_free(&job->explain);
 	control_probe_free(&job->probe);
+	control_dns_free(&job->dns);
 	free(job);
 }
 
@@ -297,6 +298,7 @@ static const struct {
 	  control_senders_import },
 	{ "/v1/explain", EVHTTP_REQ_POST, "POST", control_explain_post },
 	{ "/v1/tls", EVHTTP_REQ_GET, "GET", control_probe_get },
+	{ "/v1/dns", EVHTTP_REQ_GET, "GET", control_dns_get },
 	{ "/v1/reload", EVHTTP_REQ_POST, "POST", post_reload },
 };
 
@@ -323,8 +325,8 @@ on_request(struct evhttp_request *req, void *arg)
 	}
 	control_reply_error(req, 404,
 	                    "there are /v1/status, /v1/queue, /v1/senders, "
-	                    "/v1/explain, /v1/tls, /v1/tls/results "
-	                    "and /v1/reload");
+	                    "/v1/explain, /v1/tls, /v1/tls/results, "
+	                    "/v1/dns and /v1/reload");
 }
 
 /* ---- life --- */

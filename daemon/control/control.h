@@ -17,6 +17,9 @@
  *                     (limit cursor from to since until status)
  *   GET  /v1/tls/results  what became of TLS in deliveries, by day and
  *                     recipient domain (domain days)
+ *   GET  /v1/dns      what internal domains, or those named, publish about
+ *                     their mail, and what is wrong with it (domain, up to
+ *                     16 times, or cursor)
  *   POST /v1/reload   200 {"reloaded": true} or 409 {"error": "..."}
  *   GET  /v1/senders  managed senders, paged
  *                     (limit cursor type inside outside)
@@ -37,6 +40,7 @@ struct queue;
 struct reactor;
 struct receive_counters;
 struct snapshot;
+struct surveyor;
 
 struct control_options {
 	struct reactor *reactor; /* the main thread's; its base runs evhttp */
@@ -54,7 +58,8 @@ struct control_options {
 	 * pointer is read: NULL when he has ended. */
 	struct reactor *prober_reactor;
 	struct prober *const *prober;
-	int64_t started_ms; /* wall */
+	struct surveyor *const *surveyor; /* of DNS, in the same way */
+	int64_t started_ms;               /* wall */
 	const char *hostname;
 	unsigned reactors;
 };

@@ -14,6 +14,7 @@ struct evhttp;
 struct evhttp_request;
 struct evkeyvalq;
 struct control_probe;
+struct dns_work;
 struct explain_work;
 struct senders_work;
 struct watch;
@@ -59,6 +60,9 @@ struct control_job {
 	/* For control_tls: owned by the job; NULL: all. */
 	char *domain;
 	uint32_t days;
+
+	/* For control_dns; owned. */
+	struct dns_work *dns;
 
 	/* For control_explain and control_probe; owned. */
 	struct explain_work *explain;
@@ -112,6 +116,11 @@ void control_explain_post(struct control *c, struct evhttp_request *req);
 void control_explain_free(struct explain_work **w);
 void control_probe_get(struct control *c, struct evhttp_request *req);
 void control_probe_free(struct control_probe **p);
+
+/* ---- control_dns.c --------------------------------------------------- */
+
+void control_dns_get(struct control *c, struct evhttp_request *req);
+void control_dns_free(struct dns_work **w);
 
 /* ---- control_json.c: any thread ------------------------------------- */
 

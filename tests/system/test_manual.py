@@ -24,7 +24,7 @@ def help_words():
     r = run("--help")
     assert r.returncode == 0
     commands = set(re.findall(r"^  ([a-z][a-z-]*)\b", r.stdout, re.M))
-    options = set(re.findall(r"(?<![\w-])(--?[a-z]+)\b", r.stdout))
+    options = set(re.findall(r"(?<![\w-])(--?[a-z][a-z0-9]*)\b", r.stdout))
     return commands, options
 
 
@@ -32,7 +32,7 @@ def manual_words():
     commands = set(re.findall(r"^\.It Ic ([a-z][a-z-]*)", SORTIE_1, re.M))
     options = set()
     for line in re.findall(r"^\.(?:It|Op|Nm).*|^\.Fl.*", SORTIE_1, re.M):
-        options |= {"-" + o for o in re.findall(r"\bFl (-?[a-z]+)", line)}
+        options |= {"-" + o for o in re.findall(r"\bFl (-?[a-z][a-z0-9]*)", line)}
     return commands, options
 
 
@@ -40,7 +40,7 @@ def test_commands_and_options_of_sortie():
     in_help, in_manual = help_words(), manual_words()
     assert in_help[0] == in_manual[0] == {
         "check", "reload", "status", "queue", "senders", "tls-results",
-        "explain", "tls"}
+        "explain", "tls", "dns", "dkim"}
     assert in_help[1] == in_manual[1]
     assert "--cursor" in in_help[1] and "-s" in in_help[1]
 
