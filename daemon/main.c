@@ -26,6 +26,7 @@
 #include "daemon/limits.h"
 #include "daemon/net/tls.h"
 #include "daemon/sandbox.h"
+#include "dkim/signer.h"
 #include "policy/outcome.h"
 #include "policy/tls_level.h"
 
@@ -105,6 +106,21 @@ load_as_user(const char *file, struct conf *conf, struct err *e)
 	return again;
 }
 
+/* While there is one thread only. Whoever wants signatures gets good ones, or
+ * learns now why not. */
+static int
+test_signing(const struct conf *conf, struct err *e)
+{
+	if (dkim_self_test(e) == 0) {
+		return 0;
+	}
+	if (conf->dkim_n > 0) {
+		return err_wrap(e, "DKIM signatures");
+	}
+	log_event(LOG_LEVEL_WARN, "signing", "%s", e->text);
+	return 0;
+}
+
 /* Ports first, then away with what only they needed. */
 static struct daemon *
 start(const char *file, struct conf *conf, struct err *e)
@@ -142,7 +158,10 @@ run(const char *file)
 		return 2;
 	}
 	raise_limits();
-	d = start(file, conf, &e);
+	d = NULL;
+	if (test_signing(conf, &e) == 0) {
+		d = start(file, conf, &e);
+	}
 	if (d == NULL) {
 		log_event(LOG_LEVEL_ERROR, "start-failed", "%s", e.text);
 		return 1;

@@ -66,6 +66,7 @@ envelope_unref(struct envelope **env)
 		gone->on_free(gone);
 	}
 	envelope_drop_hot(gone);
+	free(atomic_load_explicit(&gone->kept, memory_order_relaxed));
 	arena_free(&gone->arena);
 	free(gone);
 }

@@ -127,6 +127,9 @@ struct envelope {
 	 * hot_len == content.len; NULL: read it from the content log. */
 	char *hot;
 	size_t hot_len;
+	/* For who delivers it: made once, good for several jobs, never
+	 * replaced; malloc'ed in one piece. */
+	_Atomic(void *) kept;
 	/* The last unref calls it before memory goes: gives budgets back. */
 	void (*on_free)(struct envelope *env);
 	void *on_free_arg;

@@ -202,7 +202,7 @@ decide(struct explain_work *w, const struct finding *f,
 	decide_look(w->snapshot, w->header == NULL ? "" : w->header,
 	            w->header_len, env, facts);
 	if (w->header == NULL) {
-		facts->odd_from = false; /* not known, and taken to be good */
+		facts->unsigned_why = NULL; /* not known: taken to be good */
 	}
 	decide_envelope(w->snapshot, facts, &w->client.address, env);
 	*in = (struct decision_input){
@@ -217,7 +217,8 @@ decide(struct explain_work *w, const struct finding *f,
 		},
 		.mail = facts->mail,
 		.outbound = v == ADMISSION_OUTBOUND,
-		.may_sign = v != ADMISSION_INBOUND && !facts->odd_from,
+		.may_sign = v != ADMISSION_INBOUND &&
+		            facts->unsigned_why == NULL,
 		.require_tls = w->require_tls,
 		.optional = (env->flags & ENVELOPE_TLS_OPTIONAL) != 0,
 	};
@@ -544,9 +545,7 @@ unsigned_why(const struct explain_work *w, const struct finding *f,
 	if (f->verdict == ADMISSION_INBOUND) {
 		return "mail from outside is not signed";
 	}
-	return facts->odd_from ? "not every reader of the From field finds the "
-	                         "same author's domain in it"
-	                       : NULL;
+	return facts->unsigned_why;
 }
 
 /* From what the queue would store. */

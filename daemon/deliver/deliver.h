@@ -71,6 +71,9 @@ struct deliver_job {
 	/* Of the session with the last transaction; for log and tracking. */
 	struct tls_facts tls;
 	struct deliver_evidence evidence;
+	/* What was sent with: "example.com/s1,example.com/s2"; NULL: unsigned.
+	 * Valid in done. */
+	const char *signed_by;
 };
 
 struct deliver_options {
@@ -90,15 +93,17 @@ void deliverer_free(struct deliverer **d);
 
 /*
  * Takes the job (malloc'ed; done gives it back). Recipients must share route,
- * domain and need of TLS: deliver_together of each with the first is true. done
- * may be called before this returns only for a destination that is backing
- * off.
+ * domain, need of TLS and signatures: deliver_alike of each with the first is
+ * true. done may be called before this returns only for a destination that is
+ * backing off.
  */
 void deliverer_submit(struct deliverer *d, struct deliver_job *job);
 
-/* May they share connections: one next hop, one need of TLS? */
-bool deliver_together(const struct recipient *a, const struct recipient *b);
-/* Equal for recipients that may; spreads destinations over reactors. */
+/* May two of one message share a job: one next hop, one need of TLS, and the
+ * same octets, signatures included? */
+bool deliver_alike(const struct recipient *a, const struct recipient *b);
+/* Equal for one next hop and need of TLS; spreads destinations over
+ * reactors. */
 uint64_t deliver_hash(const struct recipient *r);
 
 /* No new job is begun on idle connections; current ones end. */

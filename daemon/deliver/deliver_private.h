@@ -50,6 +50,7 @@ struct delivery {
 	struct smtp_status *why;       /* what it said */
 	struct payload *payload;       /* prepared; NULL: nothing was needed */
 	struct payload_job *preparing; /* NULL: not in that list */
+	char *signed_by;               /* NULL: unsigned */
 };
 
 TAILQ_HEAD(delivery_list, delivery);
@@ -141,6 +142,9 @@ void delivery_postpone(struct delivery *dl, const struct smtp_status *why,
 struct envelope *delivery_envelope(const struct delivery *dl);
 const struct recipient *delivery_recipient(const struct delivery *dl,
                                            uint32_t i);
+const char *delivery_sign(const struct delivery *dl); /* of each of them */
+/* What it goes out with, for the records; copied, NULL: unsigned. */
+void delivery_set_signed(struct delivery *dl, const char *signed_by);
 /* Runs the callbacks of what is finished, now. */
 void delivery_flush(struct deliverer *dv);
 

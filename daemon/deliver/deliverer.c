@@ -58,11 +58,17 @@ same_text(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
-bool
-deliver_together(const struct recipient *a, const struct recipient *b)
+static bool
+is_together(const struct recipient *a, const struct recipient *b)
 {
 	return same_text(a->route, b->route) && same_text(a->tls, b->tls) &&
 	       (a->route != NULL || strcmp(a->domain, b->domain) == 0);
+}
+
+bool
+deliver_alike(const struct recipient *a, const struct recipient *b)
+{
+	return is_together(a, b) && same_text(a->sign, b->sign);
 }
 
 static bool

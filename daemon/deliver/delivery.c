@@ -34,6 +34,19 @@ delivery_recipient(const struct delivery *dl, uint32_t i)
 	return &dl->job->env->recipients[dl->job->positions[i]];
 }
 
+const char *
+delivery_sign(const struct delivery *dl)
+{
+	return delivery_recipient(dl, 0)->sign;
+}
+
+void
+delivery_set_signed(struct delivery *dl, const char *signed_by)
+{
+	free(dl->signed_by);
+	dl->signed_by = signed_by != NULL ? mem_strdup(signed_by) : NULL;
+}
+
 static void
 give_back(struct delivery *dl)
 {
@@ -42,7 +55,9 @@ give_back(struct delivery *dl)
 	payload_unref(&dl->payload);
 	host_unref(&dl->avoid);
 	free(dl->why);
+	job->signed_by = dl->signed_by;
 	job->done(job, dl->results);
+	free(dl->signed_by);
 	free(dl->results);
 	free(dl);
 }

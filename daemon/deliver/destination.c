@@ -341,6 +341,7 @@ on_prepared(void *arg, struct payload *p, const struct smtp_status *status)
 	} else {
 		payload_unref(&dl->payload);
 		dl->payload = p;
+		delivery_set_signed(dl, payload_signed_by(p));
 		destination_requeue(d, dl);
 	}
 	destination_pump(d);
@@ -368,8 +369,9 @@ destination_prepare(struct destination *d, struct delivery *dl,
 	}
 	destination_remove(d, dl);
 	payload_unref(&dl->payload);
-	dl->preparing = payload_prepare(&o, delivery_envelope(dl), form,
-	                                on_prepared, dl);
+	dl->preparing =
+		payload_prepare(&o, delivery_envelope(dl), delivery_sign(dl),
+	                        form, on_prepared, dl);
 	dl->place = PLACE_PREPARING;
 	TAILQ_INSERT_TAIL(&d->preparing, dl, entry);
 	d->preparing_n++;

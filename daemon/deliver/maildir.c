@@ -25,6 +25,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/deliver/deliver_private.h"
+#include "daemon/deliver/payload_head.h"
 #include "store/envelope.h"
 #include "store/store.h"
 
@@ -37,10 +38,13 @@ struct item {
 	uint32_t position;         /* in the delivery */
 	struct envelope *env;      /* a reference */
 	const char *address;
+	const char *sign;
+	const struct payload_head *head; /* NULL: nothing in front */
 	char name[FILE_NAME_MAX];
 	bool renamed;
 	bool failed;
 	struct err error;
+	struct smtp_status *why; /* not signed; NULL: error tells */
 };
 
 struct maildir_batch {
@@ -48,6 +52,7 @@ struct maildir_batch {
 	struct destination *destination; /* NULL: abandoned */
 	struct reactor *reactor;
 	struct store *store;
+	struct snapshot *snapshot; /* a reference */
 	char *path;
 	char *hostname;
 	size_t items_n;
@@ -108,6 +113,7 @@ write_message(const struct maildir_batch *b, const struct item *it, int fd,
 {
 	const struct envelope *env = it->env;
 	uint64_t len = env->content.len;
+	uint64_t from = it->head != NULL ? it->head->from : 0;
 	char *piece = env->hot == NULL ? mem_alloc(PIECE) : NULL;
 	struct content_cursor cursor = { 0 };
 	bool cr = false;
@@ -117,6 +123,9 @@ write_message(const struct maildir_batch *b, const struct item *it, int fd,
 	buf_init(&out, 4 * PIECE);
 	buf_addf(&out, "Return-Path: <%s>\nDelivered-To: %s\n", env->sender,
 	         it->address);
+	if (it->head != NULL) {
+		add_lines(&out, it->head->text, it->head->len, &cr);
+	}
 	for (uint64_t at = 0; at < len; at += PIECE) {
 		size_t n = len - at < PIECE ? (size_t)(len - at) : PIECE;
 		const char *data = piece;
@@ -126,7 +135,10 @@ write_message(const struct maildir_batch *b, const struct item *it, int fd,
 		                           &cursor, piece, n, e) == -1) {
 			goto out;
 		}
-		add_lines(&out, data, n, &cr);
+		size_t skip = at < from ? (size_t)(from - at) : 0;
+		if (skip < n) {
+			add_lines(&out, data + skip, n - skip, &cr);
+		}
 		if (flush(fd, &out, e) == -1) {
 			goto out;
 		}
@@ -156,12 +168,40 @@ make_name(const struct maildir_batch *b, struct item *it)
 }
 
 static int
+make_head(const struct maildir_batch *b, struct item *it)
+{
+	struct payload_head_source s = {
+		.env = it->env,
+		.sign = it->sign,
+		.snapshot = b->snapshot,
+		.form = RENDER_AS_IS,
+		.data = it->env->hot,
+		.len = it->env->hot_len,
+		.store = b->store,
+	};
+	struct smtp_status why;
+
+	if (!payload_head_wanted(it->env, it->sign)) {
+		return 0;
+	}
+	if (payload_head_make(&s, &it->head, &why) == -1) {
+		it->why = mem_alloc(sizeof(why));
+		*it->why = why;
+		return -1;
+	}
+	return 0;
+}
+
+static int
 store_one(const struct maildir_batch *b, struct item *it, int dir,
           struct err *e)
 {
 	char tmp[FILE_NAME_MAX + 4];
 	char final[FILE_NAME_MAX + 4];
 
+	if (make_head(b, it) == -1) {
+		return -1;
+	}
 	make_name(b, it);
 	(void)snprintf(tmp, sizeof(tmp), "tmp/%s", it->name);
 	(void)snprintf(final, sizeof(final), "new/%s", it->name);
@@ -291,6 +331,10 @@ item_status(const struct item *it, struct smtp_status *status)
 		                "stored in the maildir as %s", it->name);
 		return;
 	}
+	if (it->why != NULL) {
+		*status = *it->why;
+		return;
+	}
 	bool full = it->error.saved_errno == ENOSPC ||
 	            it->error.saved_errno == EDQUOT;
 	smtp_status_set(status, STATUS_LOCAL, STAGE_CONTENT, full ? 452 : 451,
@@ -306,6 +350,9 @@ decide_item(const struct destination *d, const struct item *it)
 	struct smtp_status status;
 
 	item_status(it, &status);
+	if (it->head != NULL) {
+		delivery_set_signed(dl, it->head->signed_by);
+	}
 	delivery_decide(dl, it->position, outcome_decide(&status).action,
 	                &status, NULL);
 	/* The results live until the end of the round. */
@@ -317,8 +364,12 @@ static void
 batch_free(struct maildir_batch *b)
 {
 	for (size_t i = 0; i < b->items_n; i++) {
-		envelope_unref(&b->items[i].env);
+		struct item *it = &b->items[i];
+		payload_head_free(it->env, &it->head);
+		free(it->why);
+		envelope_unref(&it->env);
 	}
+	snapshot_unref(&b->snapshot);
 	free(b->path);
 	free(b->hostname);
 	free(b);
@@ -358,6 +409,7 @@ take(struct maildir_batch *b, struct delivery *dl)
 		it->position = dl->first;
 		it->env = envelope_ref(delivery_envelope(dl));
 		it->address = delivery_recipient(dl, dl->first)->address;
+		it->sign = delivery_sign(dl);
 		b->items_n++;
 	}
 	if (dl->first == n) {
@@ -398,6 +450,7 @@ maildir_pump(struct destination *d)
 	b->destination = d;
 	b->reactor = dv->o.reactor;
 	b->store = dv->o.store;
+	b->snapshot = snapshot_ref(reactor_snapshot(b->reactor));
 	b->path = mem_strdup(route->maildir);
 	b->hostname = mem_strdup(conf->gateway.hostname);
 	while (d->waiting_n > 0 && b->items_n < BATCH_MAX) {

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "daemon/deliver/payload_private.h"
 #include "daemon/net/reactor.h"
+#include "daemon/net/snapshot.h"
 #include "mime/downgrade.h"
 #include "policy/status.h"
 #include "store/envelope.h"
@@ -20,6 +21,7 @@
 
 /* Upper bound of a conversion's output, see mime/downgrade.h. */
 #define CONVERTED_MAX(len) ((len) / 10 * 33 + 40 + 200 * 10001)
+#define HEAD_USUAL         4096 /* octets of signatures and fields */
 
 static struct payload *
 payload_new(struct envelope *env)
@@ -69,6 +71,7 @@ payload_unref(struct payload **pp)
 	if (p->budget != NULL) {
 		p->budget->used -= p->charged;
 	}
+	payload_head_free(p->env, &p->head);
 	envelope_unref(&p->env);
 	free(p->own);
 	free(p);
@@ -77,7 +80,13 @@ payload_unref(struct payload **pp)
 uint64_t
 payload_len(const struct payload *p)
 {
-	return p->len;
+	return (p->head != NULL ? p->head->len : 0) + p->len - payload_from(p);
+}
+
+const char *
+payload_signed_by(const struct payload *p)
+{
+	return p->head != NULL ? p->head->signed_by : NULL;
 }
 
 enum render_form
@@ -93,9 +102,10 @@ payload_is_streamed(const struct payload *p)
 }
 
 bool
-payload_needs_preparing(const struct envelope *env, enum render_form form)
+payload_needs_preparing(const struct envelope *env, const char *sign,
+                        enum render_form form)
 {
-	if (form == RENDER_CONVERTED) {
+	if (form == RENDER_CONVERTED || payload_head_wanted(env, sign)) {
 		return true;
 	}
 	return env->hot == NULL && env->content.len <= PAYLOAD_WHOLE_MAX;
@@ -103,130 +113,168 @@ payload_needs_preparing(const struct envelope *env, enum render_form form)
 
 /* ---- preparing ------------------------------------------------------ */
 
-enum prepare_result {
-	PREPARE_DONE = 0,
-	PREPARE_READ_FAILED,
-	PREPARE_IMPOSSIBLE,
-};
-
 struct payload_job {
 	struct task task;
 	struct payload_options o;
-	struct payload *payload; /* the worker's until it posts back */
+	struct snapshot *snapshot; /* a reference; NULL: nothing to sign */
+	struct payload *payload;   /* the worker's until it posts back */
 	enum render_form form;
+	const char *sign; /* the envelope's */
 	payload_cb done;
 	void *arg;
 	bool cancelled; /* reactor's thread only */
-	enum prepare_result result;
-	struct err error;
+	bool failed;
+	struct smtp_status status; /* why */
 };
+
+static struct payload_job *
+job_of(struct task *t)
+{
+	return (struct payload_job *)((char *)t -
+	                              offsetof(struct payload_job, task));
+}
 
 static void
 on_prepared(struct task *t)
 {
-	struct payload_job *j =
-		(struct payload_job *)((char *)t -
-	                               offsetof(struct payload_job, task));
-	struct smtp_status status = { 0 };
-	const struct envelope *env = j->payload->env;
+	struct payload_job *j = job_of(t);
 
+	snapshot_unref(&j->snapshot);
 	if (j->cancelled) {
 		payload_unref(&j->payload);
-		free(j);
-		return;
-	}
-	switch (j->result) {
-	case PREPARE_DONE:
+	} else if (j->failed) {
+		j->status.nothing_sent = true;
+		payload_unref(&j->payload);
+		j->done(j->arg, NULL, &j->status);
+	} else {
 		j->done(j->arg, j->payload, NULL);
-		free(j);
-		return;
-	case PREPARE_READ_FAILED:
-		smtp_status_set(&status, STATUS_LOCAL, STAGE_CONTENT, 451,
-		                "4.3.0", "reading the content: %s",
-		                j->error.text);
-		break;
-	case PREPARE_IMPOSSIBLE:
-		smtp_status_set(&status, STATUS_POLICY, STAGE_CONTENT, 554,
-		                (env->flags & ENVELOPE_LONG_LINES) != 0
-		                        ? "5.6.0"
-		                        : "5.6.3",
-		                "conversion needed but not possible: %s",
-		                j->error.text);
-		break;
 	}
-	status.nothing_sent = true;
-	payload_unref(&j->payload);
-	j->done(j->arg, NULL, &status);
 	free(j);
 }
 
-static enum prepare_result
-convert(struct payload *p, const char *in, size_t len, struct err *e)
-{
-	struct buf out;
+/* The worker's steps: -1 with the job's status. */
 
+static int
+read_back(struct payload_job *j)
+{
+	struct payload *p = j->payload;
+	struct envelope *env = p->env;
+	struct err e;
+
+	p->data = env->hot;
+	if (p->data != NULL ||
+	    (j->form != RENDER_CONVERTED && p->len > PAYLOAD_WHOLE_MAX)) {
+		return 0;
+	}
+	p->own = mem_alloc((size_t)p->len + 1);
+	p->data = p->own;
+	if (store_read_content(j->o.store, env->id, &env->content, 0, p->own,
+	                       (size_t)p->len, &e) == -1) {
+		smtp_status_set(&j->status, STATUS_LOCAL, STAGE_CONTENT, 451,
+		                "4.3.0", "reading the content: %s", e.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+convert(struct payload_job *j)
+{
+	struct payload *p = j->payload;
+	size_t len = (size_t)p->len;
+	struct buf out;
+	struct err e;
+
+	if (j->form != RENDER_CONVERTED) {
+		return 0;
+	}
 	buf_init(&out, CONVERTED_MAX(len));
-	switch (downgrade(in, len, &out, e)) {
+	switch (downgrade(p->data, len, &out, &e)) {
 	case DOWNGRADE_NOT_NEEDED:
 		buf_clear(&out);
-		return PREPARE_DONE;
+		return 0;
 	case DOWNGRADE_DONE:
 		free(p->own);
 		p->own = buf_steal(&out, &len);
 		p->data = p->own;
 		p->len = len;
 		p->dots = true; /* not known: look for them */
-		return PREPARE_DONE;
+		return 0;
 	case DOWNGRADE_IMPOSSIBLE:
 		break;
 	}
 	buf_clear(&out);
-	return PREPARE_IMPOSSIBLE;
+	smtp_status_set(&j->status, STATUS_POLICY, STAGE_CONTENT, 554,
+	                (p->env->flags & ENVELOPE_LONG_LINES) != 0 ? "5.6.0"
+	                                                           : "5.6.3",
+	                "conversion needed but not possible: %s", e.text);
+	return -1;
+}
+
+static int
+make_head(struct payload_job *j)
+{
+	struct payload *p = j->payload;
+	struct payload_head_source s = {
+		.env = p->env,
+		.sign = j->sign,
+		.snapshot = j->snapshot,
+		.form = j->form,
+		.data = p->data,
+		.len = (size_t)p->len,
+		.store = j->o.store,
+	};
+
+	if (j->snapshot == NULL) {
+		return 0;
+	}
+	return payload_head_make(&s, &p->head, &j->status);
 }
 
 static void
 prepare(struct task *t)
 {
-	struct payload_job *j =
-		(struct payload_job *)((char *)t -
-	                               offsetof(struct payload_job, task));
-	struct payload *p = j->payload;
-	struct envelope *env = p->env;
+	struct payload_job *j = job_of(t);
 
-	p->data = env->hot;
-	if (p->data == NULL) {
-		p->own = mem_alloc((size_t)p->len + 1);
-		p->data = p->own;
-		if (store_read_content(j->o.store, env->id, &env->content, 0,
-		                       p->own, (size_t)p->len,
-		                       &j->error) == -1) {
-			j->result = PREPARE_READ_FAILED;
-			goto out;
-		}
-	}
-	if (j->form == RENDER_CONVERTED) {
-		j->result = convert(p, p->data, (size_t)p->len, &j->error);
-	}
-	p->form = j->form;
-out:
+	j->failed =
+		read_back(j) == -1 || convert(j) == -1 || make_head(j) == -1;
+	j->payload->form = j->form;
 	t->run = on_prepared;
 	reactor_post(j->o.reactor, t);
 }
 
+/* What is not read back stays where it is; what a conversion may grow to is
+ * not known: twice is usual. */
+static uint64_t
+estimate(const struct payload *p, enum render_form form)
+{
+	if (form == RENDER_CONVERTED) {
+		return p->len * 2;
+	}
+	if (p->env->hot != NULL || p->len > PAYLOAD_WHOLE_MAX) {
+		return HEAD_USUAL;
+	}
+	return p->len;
+}
+
 struct payload_job *
 payload_prepare(const struct payload_options *o, struct envelope *env,
-                enum render_form form, payload_cb done, void *arg)
+                const char *sign, enum render_form form, payload_cb done,
+                void *arg)
 {
 	struct payload_job *j = mem_alloc(sizeof(*j));
 	struct payload *p = payload_new(env);
 
-	/* What a conversion may grow to is not known: twice is usual. */
-	p->charged = p->len * (form == RENDER_CONVERTED ? 2 : 1);
+	p->charged = estimate(p, form);
 	p->budget = o->budget;
 	p->budget->used += p->charged;
 	j->o = *o;
 	j->payload = p;
 	j->form = form;
+	if (payload_head_wanted(env, sign)) {
+		j->sign = sign;
+		j->snapshot = snapshot_ref(reactor_snapshot(o->reactor));
+	}
 	j->done = done;
 	j->arg = arg;
 	j->task.run = prepare;
@@ -274,6 +322,19 @@ stream_release(struct payload_stream *s)
 	free(s);
 }
 
+/* Octets of the piece that the head stands for: read for the checksum. */
+static size_t
+covered(const struct payload_stream *s)
+{
+	uint64_t from = payload_from(s->payload);
+
+	if (from <= s->offset) {
+		return 0;
+	}
+	from -= s->offset;
+	return from < s->piece ? (size_t)from : s->piece;
+}
+
 static void
 on_piece(struct task *t)
 {
@@ -287,8 +348,10 @@ on_piece(struct task *t)
 		stream_release(s);
 		return;
 	}
+	size_t skip = covered(s);
 	s->offset += s->piece;
-	s->got(s->arg, s->failed ? NULL : s->data, s->piece, &s->error);
+	s->got(s->arg, s->failed ? NULL : s->data + skip, s->piece - skip,
+	       &s->error);
 }
 
 static void

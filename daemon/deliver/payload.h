@@ -11,8 +11,9 @@
 /*
  * The octets of a message on their way out. Three kinds: in the memory of the
  * envelope; in memory of its own (read back from the store, or converted);
- * or read from the store piece by piece while it is sent. Reference-counted,
- * on the reactor's thread; what blocks is done by workers.
+ * or read from the store piece by piece while it is sent. In front of it, and
+ * perhaps instead of its header, goes what payload_head.h makes: signatures.
+ * Reference-counted, on the reactor's thread; what blocks is done by workers.
  */
 
 struct payload;
@@ -31,12 +32,16 @@ struct payload *payload_streamed(struct envelope *env);
 struct payload *payload_ref(struct payload *p);
 void payload_unref(struct payload **p);
 
-uint64_t payload_len(const struct payload *p);
+uint64_t payload_len(const struct payload *p); /* all that goes out */
 enum render_form payload_form(const struct payload *p);
 bool payload_is_streamed(const struct payload *p);
+/* "example.com/s1,example.com/s2"; NULL: unsigned. */
+const char *payload_signed_by(const struct payload *p);
 
-/* Must this message be prepared before it can be sent in that form? */
-bool payload_needs_preparing(const struct envelope *env, enum render_form form);
+/* Must this message be prepared before it can be sent in that form? sign: of
+ * struct recipient. */
+bool payload_needs_preparing(const struct envelope *env, const char *sign,
+                             enum render_form form);
 
 /* Octets of content in memory of their own, all of this reactor's. */
 struct payload_budget {
@@ -45,9 +50,10 @@ struct payload_budget {
 };
 
 /*
- * Reads back and converts on a worker; then done on the reactor's thread,
- * with the content (the callee's reference) or NULL and the status. The
- * budget is charged from now until the content is freed. Not called after
+ * Reads back, converts and signs (by the reactor's snapshot of now) on a
+ * worker; then done on the reactor's thread, with the content (the callee's
+ * reference) or NULL and the status. sign: the envelope's, or NULL. The budget
+ * is charged from now until the content is freed. Not called after
  * payload_cancel, nor before this returned.
  */
 struct payload_job;
@@ -62,8 +68,9 @@ struct payload_options {
 typedef void (*payload_cb)(void *arg, struct payload *p,
                            const struct smtp_status *status);
 struct payload_job *payload_prepare(const struct payload_options *o,
-                                    struct envelope *env, enum render_form form,
-                                    payload_cb done, void *arg);
+                                    struct envelope *env, const char *sign,
+                                    enum render_form form, payload_cb done,
+                                    void *arg);
 void payload_cancel(struct payload_job **j);
 
 /* ---- writing -------------------------------------------------------- */
@@ -82,6 +89,10 @@ void payload_lines_init(struct payload_lines *l);
 uint64_t payload_write(struct io *io, struct payload *hold, const char *data,
                        size_t len, bool stuff, struct payload_lines *lines);
 
+/* What goes in front of a content that is streamed. */
+uint64_t payload_write_head(struct io *io, struct payload *p, bool stuff,
+                            struct payload_lines *lines);
+
 /* The whole of a content that is not streamed. For DATA with the final dot,
  * after a line end when the content has none. */
 uint64_t payload_write_all(struct io *io, struct payload *p, bool stuff);
@@ -92,7 +103,8 @@ uint64_t payload_write_dot(struct io *io, const struct payload_lines *lines);
 /* ---- streaming ------------------------------------------------------ */
 
 /* Reads one piece after the other; the owner asks for the next when it has
- * sent the last. got: false when reading failed, *e says why. */
+ * sent the last. got: data is NULL when reading failed, *e says why; len may
+ * be 0. */
 struct payload_stream;
 typedef void (*payload_piece_cb)(void *arg, const char *data, size_t len,
                                  const struct err *e);

@@ -108,14 +108,28 @@ payload_write_dot(struct io *io, const struct payload_lines *lines)
 }
 
 uint64_t
+payload_write_head(struct io *io, struct payload *p, bool stuff,
+                   struct payload_lines *lines)
+{
+	if (p->head == NULL) {
+		return 0;
+	}
+	/* Dots come from the content's header only. */
+	return payload_write(io, p, p->head->text, p->head->len,
+	                     stuff && p->dots, lines);
+}
+
+uint64_t
 payload_write_all(struct io *io, struct payload *p, bool stuff)
 {
 	struct payload_lines lines;
-	size_t len = (size_t)p->len;
+	size_t from = (size_t)payload_from(p);
+	size_t len = (size_t)p->len - from;
 
 	payload_lines_init(&lines);
-	uint64_t n =
-		payload_write(io, p, p->data, len, stuff && p->dots, &lines);
+	uint64_t n = payload_write_head(io, p, stuff, &lines);
+	n += payload_write(io, p, p->data + from, len, stuff && p->dots,
+	                   &lines);
 	if (stuff) {
 		n += payload_write_dot(io, &lines);
 	}

@@ -186,6 +186,7 @@ begin_stream(struct smtp_client *s, struct transaction *t)
 	};
 
 	payload_lines_init(&s->lines);
+	s->output += payload_write_head(s->io, t->payload, !t->bdat, &s->lines);
 	s->stream = payload_stream_new(&o, t->payload, on_piece, s);
 	payload_stream_next(s->stream);
 }
@@ -527,12 +528,14 @@ find_payload(const struct delivery *dl)
 	return env->hot != NULL ? payload_hot(env) : payload_streamed(env);
 }
 
-/* Must it be read back or converted first? A converted form goes anywhere. */
+/* Must it be read back, converted or signed first? A converted form goes
+ * anywhere. */
 static bool
 is_unprepared(const struct delivery *dl, enum render_form form)
 {
 	if (dl->payload == NULL) {
-		return payload_needs_preparing(delivery_envelope(dl), form);
+		return payload_needs_preparing(delivery_envelope(dl),
+		                               delivery_sign(dl), form);
 	}
 	return form == RENDER_CONVERTED &&
 	       payload_form(dl->payload) != RENDER_CONVERTED;

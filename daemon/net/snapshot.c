@@ -1,5 +1,6 @@
 /*
- * Snapshots: configuration, policies and TLS contexts that belong together.
+ * Snapshots: configuration, policies, TLS contexts and keys of signatures that
+ * belong together.
  */
 #include "daemon/net/snapshot.h"
 
@@ -8,7 +9,32 @@
 
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "dkim/signer.h"
 #include "policy/select.h"
+
+static int
+load_keys(struct snapshot *s, struct err *e)
+{
+	const struct conf *c = s->conf;
+	struct dkim_definition *d;
+
+	if (c->dkim_n == 0) {
+		return 0;
+	}
+	d = mem_reallocarray(NULL, c->dkim_n, sizeof(*d));
+	for (size_t i = 0; i < c->dkim_n; i++) {
+		d[i] = (struct dkim_definition){
+			.name = c->dkim[i].name,
+			.domain = c->dkim[i].domain,
+			.selector = c->dkim[i].selector,
+			.key_file = c->dkim[i].key_file,
+			.expire_ms = c->dkim[i].expire_ms,
+		};
+	}
+	s->keys = dkim_keyring_new(d, c->dkim_n, e);
+	free(d);
+	return s->keys != NULL ? 0 : -1;
+}
 
 struct snapshot *
 snapshot_new(struct conf *conf, struct err *e)
@@ -18,7 +44,8 @@ snapshot_new(struct conf *conf, struct err *e)
 	atomic_init(&s->refs, 1);
 	s->conf = conf;
 	s->select = select_new(conf);
-	if (tls_contexts_init(&s->tls, conf, e) == -1) {
+	if (tls_contexts_init(&s->tls, conf, e) == -1 ||
+	    load_keys(s, e) == -1) {
 		snapshot_unref(&s);
 		return NULL;
 	}
@@ -45,6 +72,7 @@ snapshot_unref(struct snapshot **sp)
 		return;
 	}
 	tls_contexts_clear(&s->tls);
+	dkim_keyring_free(&s->keys);
 	select_free(&s->select);
 	conf_unref(&s->conf);
 	free(s);

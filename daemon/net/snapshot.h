@@ -11,6 +11,7 @@
  */
 
 struct conf;
+struct dkim_keyring;
 struct select;
 
 struct snapshot {
@@ -18,6 +19,7 @@ struct snapshot {
 	struct conf *conf;
 	struct select *select; /* the policies of conf */
 	struct tls_contexts tls;
+	struct dkim_keyring *keys; /* NULL: conf has no definitions */
 };
 
 /* Takes the caller's reference to conf, also on failure. NULL: *e says why. */

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "conf/conf.h"
 #include "daemon/net/snapshot.h"
+#include "dkim/signed_fields.h"
 #include "mime/header.h"
 #include "policy/auto_allow.h"
 #include "store/envelope.h"
@@ -26,6 +27,20 @@ has_one_domain(const struct header_from *from)
 		}
 	}
 	return true;
+}
+
+/* Why it cannot be signed, or NULL. */
+static const char *
+odd_header(const char *header, size_t len, struct arena *a)
+{
+	struct signed_fields fields;
+	struct err e = { 0 };
+
+	if (signed_fields_choose(header, len, &fields, &e) == 0) {
+		return NULL;
+	}
+	return arena_printf(a, "verifiers need not agree on its header: %s",
+	                    e.text);
 }
 
 void
@@ -47,7 +62,12 @@ decide_look(const struct snapshot *snapshot, const char *header,
 		return;
 	}
 	(void)header_from_domains(header, header_len, &from, &e);
-	out->odd_from = !has_one_domain(&from);
+	if (!has_one_domain(&from)) {
+		out->unsigned_why = "not every reader of the From field finds "
+				    "the same author's domain in it";
+	} else if (signs) {
+		out->unsigned_why = odd_header(header, header_len, env->arena);
+	}
 	if (asks && from.verdict == HEADER_FROM_OK && from.n_mailboxes > 0) {
 		out->from = arena_strdup(env->arena, from.mailboxes[0].text);
 	}
@@ -68,6 +88,46 @@ store_decision(struct envelope *env, const struct decision *d,
 	r->decision = decision_json(d, env->arena);
 	r->tls = decision_tls_text(d, env->arena);
 	r->sign = decision_sign_text(d, env->arena);
+}
+
+static void
+ask_for(const char *author, struct decision_input *in)
+{
+	in->question.sender = author;
+	in->question.header_from = author;
+	in->may_sign = true;
+}
+
+const struct conf_policy *
+decide_signer(const struct snapshot *snapshot, const char *author,
+              const char *recipient, int64_t now_ms)
+{
+	struct decision_input in = {
+		.select = snapshot->select,
+		.question = { .recipient = recipient, .now_ms = now_ms },
+	};
+	struct decision d;
+
+	if (!select_has_type(snapshot->select,
+	                     CONF_POLICY_DNS_AUTHENTICATION)) {
+		return NULL;
+	}
+	ask_for(author, &in);
+	decision_make(&in, &d);
+	return d.sign;
+}
+
+/* A report has no sender of its own that a policy could be for. */
+static void
+sign_as(const char *author, const struct decision_input *in, struct decision *d)
+{
+	struct decision_input as = *in;
+	struct decision of_author;
+
+	ask_for(author, &as);
+	decision_make(&as, &of_author);
+	d->sign = of_author.sign;
+	d->answer.winners[CONF_POLICY_DNS_AUTHENTICATION] = d->sign;
 }
 
 void
@@ -104,8 +164,11 @@ decide_envelope(const struct snapshot *snapshot,
 		in.question.null_internal = r->direction != DIRECTION_INBOUND;
 		in.outbound = r->direction == DIRECTION_OUTBOUND;
 		in.may_sign = ours || (r->direction != DIRECTION_INBOUND &&
-		                       !facts->odd_from);
+		                       facts->unsigned_why == NULL);
 		decision_make(&in, &d);
+		if (facts->author != NULL) {
+			sign_as(facts->author, &in, &d);
+		}
 		if (i > 0 && same_decision(&d, &last)) {
 			r->decision = env->recipients[i - 1].decision;
 			r->tls = env->recipients[i - 1].tls;

@@ -18,16 +18,26 @@ struct snapshot;
 struct decide_facts { /* what the header tells of the message */
 	enum decision_mail mail;
 	const char *from; /* address of the From field; NULL: not known */
-	/* No single domain is its author for every receiver: it has no From
-	 * field, two, one that is read in two ways, or authors of several
-	 * domains. It is not signed (checklist B28, B29). */
-	bool odd_from;
+	/* Of a report of ours with a null sender: as whose mail it is signed.
+	 * NULL: as the sender's. */
+	const char *author;
+	/* Why it is not signed, for people; NULL: it may be. No single domain
+	 * is its author for every receiver: it has no From field, two, one
+	 * that is read in two ways, or authors of several domains (checklist
+	 * B28, B29); or no two verifiers need agree on its header. */
+	const char *unsigned_why;
 };
 
 /* Looks only as far as some policy asks; strings into env's arena. */
 void decide_look(const struct snapshot *snapshot, const char *header,
                  size_t header_len, struct envelope *env,
                  struct decide_facts *out);
+
+/* The policy of dns_authentication by which mail of that author to that
+ * recipient is signed; NULL: by none. */
+const struct conf_policy *decide_signer(const struct snapshot *snapshot,
+                                        const char *author,
+                                        const char *recipient, int64_t now_ms);
 
 /* Fills decision, tls, learn and sign of every recipient; only mail from
  * inside and our own reports are signed (design section 7, rule 2). The rest

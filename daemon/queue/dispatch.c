@@ -1,6 +1,7 @@
 /*
- * From a durable message to delivery jobs: recipients with one next hop
- * travel together (C39), each job on the reactor that its next hop hashes to.
+ * From a durable message to delivery jobs: recipients with one next hop and
+ * the same signatures travel together (C39), each job on the reactor that its
+ * next hop hashes to.
  */
 #include <stdatomic.h>
 #include <stddef.h>
@@ -150,8 +151,8 @@ dispatch_envelope(struct queue *q, struct reactor *here, struct envelope *env)
 		positions = mem_alloc((n - i) * sizeof(*positions));
 		for (uint32_t k = i; k < n; k++) {
 			if (k == i || (taken != NULL && !taken[k] &&
-			               deliver_together(&env->recipients[i],
-			                                &env->recipients[k]))) {
+			               deliver_alike(&env->recipients[i],
+			                             &env->recipients[k]))) {
 				positions[found++] = k;
 				if (taken != NULL) {
 					taken[k] = true;

@@ -233,8 +233,8 @@ put_header(const struct dsn_input *in, const char *boundary,
 	dsn_clean(in->hostname, strlen(in->hostname), false, host);
 	clock_rfc5322(in->now_ms, date);
 	dsn_put_field(w, "Date", date);
-	(void)snprintf(line, sizeof(line),
-	               "Mail Delivery System <MAILER-DAEMON@%s>", host);
+	(void)snprintf(line, sizeof(line), "Mail Delivery System <%s>",
+	               dsn_clean_address(in->author, false, clean));
 	dsn_put_field(w, "From", line);
 	/* Never folded: it was parsed and is short. */
 	(void)snprintf(line, sizeof(line), "To: <%.*s>\r\n", ADDRESS_MAX + 64,

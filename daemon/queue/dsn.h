@@ -54,6 +54,7 @@ enum dsn_returned { /* what content is (RFC 6522 section 3) */
 
 struct dsn_input {
 	const char *hostname;
+	const char *author; /* the From field's address */
 	uint64_t report_id;
 	int64_t now_ms;
 	uint64_t id;        /* of the message told about */

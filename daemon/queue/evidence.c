@@ -163,6 +163,7 @@ evidence_format(const struct deliver_job *job,
 	put_endpoint(&b, "local", &res->local);
 	if (res->host[0] != '\0') {
 		put_security(&b, &job->evidence);
+		put(&b, "signed", job->signed_by);
 	}
 	if (job->tls.active) {
 		put_tls(&b, &job->tls);

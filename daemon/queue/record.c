@@ -99,6 +99,9 @@ record_result(const struct deliver_job *job, const struct deliver_result *res,
 		log_str(&l, "peer", peer);
 		put_tls(&l, job);
 	}
+	if (res->host[0] != '\0') {
+		log_str(&l, "signed", job->signed_by);
+	}
 	log_int(&l, "delay_ms", clock_wall_ms() - env->received_ms);
 	log_int(&l, "attempts", f->attempts);
 	log_int(&l, "status", res->status.code);

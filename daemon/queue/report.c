@@ -22,6 +22,7 @@
 #include "mime/header.h"
 #include "store/store.h"
 
+#define MAILER     "MAILER-DAEMON"
 #define HEADER_MAX 65536  /* octets of the original's header returned */
 #define WHOLE_MAX  100000 /* larger messages come back as header only */
 
@@ -29,6 +30,7 @@ struct report {
 	struct envelope *env;
 	struct snapshot *snapshot;
 	struct arena *arena;
+	const char *about; /* domain of the first recipient that is told of */
 	struct owed *owed; /* what was added */
 	size_t n;
 	size_t told_n; /* recipients in the report that was made */
@@ -244,7 +246,9 @@ describe(struct report *r, struct dsn_input *in, bool *failure_r,
 		    o->action > DSN_EXPIRED) {
 			continue;
 		}
-		out_n++;
+		if (out_n++ == 0) {
+			r->about = rcpt->domain;
+		}
 		d->address = rcpt->address;
 		d->orcpt = rcpt->orcpt;
 		d->action = (enum dsn_action)o->action;
@@ -387,6 +391,32 @@ set_recipient(struct report *r, struct envelope *env)
 	return 0;
 }
 
+/*
+ * A report comes from the domain of ours that the mail is about, the sender's
+ * before the recipient's, if mail of that address is signed; so that who
+ * verifies finds signature and From in one domain. Otherwise from the gateway.
+ */
+static const char *
+choose_author(const struct report *r, const struct recipient *to)
+{
+	const struct conf *c = r->snapshot->conf;
+	const char *const domains[] = { to->domain, r->about };
+
+	for (size_t i = 0; i < sizeof(domains) / sizeof(domains[0]); i++) {
+		const char *author;
+
+		if (conf_find_domain(c, domains[i]) == NULL) {
+			continue;
+		}
+		author = arena_printf(r->arena, MAILER "@%s", domains[i]);
+		if (decide_signer(r->snapshot, author, to->address,
+		                  clock_wall_ms()) != NULL) {
+			return author;
+		}
+	}
+	return arena_printf(r->arena, MAILER "@%s", c->gateway.hostname);
+}
+
 size_t
 report_told(const struct report *r)
 {
@@ -408,7 +438,7 @@ report_envelope(struct report *r, struct store *s)
 		.received_ms = r->env->received_ms,
 		.retry_until_ms = r->env->received_ms + c->delivery.expire_ms,
 	};
-	const struct decide_facts facts = { .mail = DECISION_MAIL_AUTOMATIC };
+	struct decide_facts facts = { .mail = DECISION_MAIL_AUTOMATIC };
 	bool failure = false;
 	bool inbound = false;
 	struct buf original;
@@ -419,6 +449,9 @@ report_envelope(struct report *r, struct store *s)
 	if (in.recipients_n == 0 || set_recipient(r, env) == -1) {
 		goto fail;
 	}
+	in.author = choose_author(r, &env->recipients[0]);
+	facts.from = in.author;
+	facts.author = in.author;
 	choose_original(r, s, failure && !inbound, &original, &in);
 	buf_init(&text, DSN_SIZE_MAX(in.recipients_n, in.content_len));
 	if (dsn_build(&in, &text) == -1) {

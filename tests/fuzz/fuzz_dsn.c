@@ -180,6 +180,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct dsn_recipient to[RECIPIENTS_MAX] = { 0 };
 	struct dsn_input in = {
 		.hostname = "gw.example.net",
+		.author = "MAILER-DAEMON@gw.example.net",
 		.id = 1,
 		.report_id = 2,
 		.recipients = to,

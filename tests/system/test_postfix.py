@@ -1,9 +1,7 @@
 """A real Postfix hands mail to the gateway over TLS, and the gateway hands it
 to another real Postfix over TLS: what lands in the maildirs must be what left
 the first one, octet for octet, and toward a hop of 7 bits what is decoded from
-it (checklist B01, B31, C46, C47). Runs our own messages of mail/ and one made
-here; with them the larger corpus of SORTIE_CORPUS, or of ../shared/corpus/mail
-where that is."""
+it (checklist B01, B31, C46, C47). Runs all messages of corpus.py."""
 
 import collections
 import concurrent.futures
@@ -12,7 +10,6 @@ import email
 import os
 import pathlib
 import pwd
-import random
 import re
 import shutil
 import smtplib
@@ -22,14 +19,11 @@ import time
 
 import pytest
 
-from harness import ROOT, Gateway, free_port, wait_for
+from corpus import CORPORA, MAILS, SHARED
+from harness import ROOT, Gateway, free_port
 
 sys.path.append(str(ROOT / "tests"))
 from postfix import PostfixInstance  # noqa: E402, it stands in tests/
-
-OWN = pathlib.Path(__file__).resolve().parent / "mail"
-SHARED = pathlib.Path(os.environ.get(
-    "SORTIE_CORPUS", ROOT.parent / "shared" / "corpus" / "mail"))
 
 SENDER = "a@example.com"
 COPY = "copy.test"  # the client keeps one of each, as it sends it
@@ -71,34 +65,6 @@ PLAIN = {
 }
 
 
-def octets(path):
-    """A message as a client holds it: lines end with LF, no mbox line."""
-    data = re.sub(rb"\r\n|\r|\n", b"\n", path.read_bytes())
-    data = re.sub(rb"\A>?From [^\n]*\n", b"", data)
-    return data if data.endswith(b"\n") else data + b"\n"
-
-
-def large():
-    """Two megabytes with dots at every place of a line and of a buffer."""
-    draw = random.Random(2)
-    lines = [("." * draw.randrange(3) + "o" * draw.randrange(90) +
-              "." * draw.randrange(2)).encode() for _ in range(44000)]
-    return b"Subject: large\n\n" + b"\n".join(lines) + b"\n"
-
-
-def corpora():
-    """{corpus: {name: octets}}"""
-    found = {"own": {p.stem: octets(p) for p in sorted(OWN.glob("*.eml"))}}
-    found["own"]["large"] = large()
-    if "SORTIE_CORPUS" in os.environ or SHARED.is_dir():
-        found["shared"] = {p.stem: octets(p)
-                           for p in sorted(SHARED.glob("*.eml"))}
-    return found
-
-
-CORPORA = corpora()
-MAILS = {f"{corpus}/{name}": data for corpus, mails in CORPORA.items()
-         for name, data in mails.items()}
 each_corpus = pytest.mark.parametrize(
     "corpus", CORPORA, ids=[f"{c}-{len(m)}" for c, m in CORPORA.items()])
 

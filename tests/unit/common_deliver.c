@@ -110,8 +110,15 @@ unmake(void *arg)
 	resolver_free(&world.resolver);
 }
 
+#define DEFINITIONS                                                            \
+	"definitions = { dns_authentication = (\n"                             \
+	" { name = \"first one\"; domain = \"example.com\"; "                  \
+	"selector = \"s1\"; key_file = \"dkim.key\"; },\n"                     \
+	" { name = \"second\"; domain = \"example.org\"; "                     \
+	"selector = \"s2\"; key_file = \"dkim1024.key\"; } ); };\n"
+
 static struct snapshot *
-load(const char *delivery)
+load(const char *delivery, bool definitions)
 {
 	return common_snapshot(
 		common_conf_dir,
@@ -131,10 +138,11 @@ load(const char *delivery)
 		" { name = \"both\"; hosts = ( \"127.0.0.1:%u\", "
 		"\"127.0.0.1:%u\" ); },\n"
 		" { name = \"boxes\"; maildir = \"%s\"; } );\n"
+		"%s"
 		"delivery = { port = %u; forbidden_networks = ( ); %s };\n",
 		peer_port(0), peer_port(1), peer_port(2), peer_port(3),
-		peer_port(0), peer_port(1), world.maildir, peer_port(0),
-		delivery);
+		peer_port(0), peer_port(1), world.maildir,
+		definitions ? DEFINITIONS : "", peer_port(0), delivery);
 }
 
 void
@@ -145,7 +153,7 @@ world_start(const char *delivery)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)snprintf(world.maildir, sizeof(world.maildir), "%s/boxes",
 	               common_conf_dir);
-	struct snapshot *snapshot = load(delivery);
+	struct snapshot *snapshot = load(delivery, true);
 	world.store_dir = scratch_new(NULL);
 	world.store = scratch_open(world.store_dir);
 	world.workers = workers_new(2, "worker");
@@ -154,6 +162,30 @@ world_start(const char *delivery)
 	reactor_set_snapshot(world.reactor, snapshot);
 	assert_int_equal(reactor_start(world.reactor, &e), 0);
 	call(make, NULL);
+}
+
+static void
+change(void *arg)
+{
+	reactor_set_snapshot(world.reactor, arg);
+}
+
+void
+world_reload(bool definitions)
+{
+	call(change, load("", definitions));
+}
+
+struct snapshot *
+world_snapshot(void)
+{
+	return reactor_snapshot(world.reactor);
+}
+
+struct store *
+world_store(void)
+{
+	return world.store;
 }
 
 void
@@ -277,6 +309,8 @@ on_done(struct deliver_job *job, const struct deliver_result *results)
 	j->results = mem_alloc(j->n * sizeof(*results));
 	memcpy(j->results, results, j->n * sizeof(*results));
 	j->tls = job->tls;
+	(void)snprintf(j->signed_by, sizeof(j->signed_by), "%s",
+	               job->signed_by != NULL ? job->signed_by : "");
 	j->done = true;
 	pthread_cond_broadcast(&world.changed);
 	pthread_mutex_unlock(&world.lock);

@@ -16,6 +16,9 @@
  * peers 0 and 1 in this order; "boxes" is a maildir.
  */
 
+struct snapshot;
+struct store;
+
 #define PEERS 4
 
 /* ---- peers ---------------------------------------------------------- */
@@ -76,6 +79,11 @@ unsigned peer_burst(unsigned number);
 /* delivery: settings within "delivery", such as "data_timeout = \"1s\";". */
 void world_start(const char *delivery);
 void world_stop(void);
+/* The configuration again; from the start it defines signatures: "first one"
+ * is example.com/s1 (Ed25519), "second" example.org/s2 (RSA). */
+void world_reload(bool definitions);
+struct snapshot *world_snapshot(void);
+struct store *world_store(void);
 void world_drain(void);
 /* Of the jobs from now on (struct deliver_job); 0: no bound. */
 void world_set_room(uint64_t room, uint64_t room_still);
@@ -88,7 +96,7 @@ struct world_job {
 	uint32_t n;
 	struct deliver_result *results;
 	struct tls_facts tls;
-	struct envelope *env;
+	char signed_by[200]; /* "": unsigned */
 };
 
 /* An envelope with recipients r0@partner.test, ..., the content in memory,

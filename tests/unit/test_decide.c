@@ -102,6 +102,9 @@ b28_from_fields(void **state)
 		{ "From: \"x@evil.test\" <a@example.com>\r\nFrom : b@c.test\r\n",
 		  NULL },
 		{ "From: b@evil.test <a@example.com>\r\n", NULL },
+		/* No verifier need read on behind such a line. */
+		{ "From: a@example.com\r\nTo: x\r\nno field\r\n", NULL },
+		{ "From: a@example.com\r\nX: \r\n: y\r\n", NULL },
 	};
 
 	const uint8_t out[] = { DIRECTION_OUTBOUND };
@@ -115,7 +118,8 @@ b28_from_fields(void **state)
 		print_message("%s\n", rows[i].header);
 		decide_look(snapshot, rows[i].header, strlen(rows[i].header),
 		            env, &facts);
-		assert_true(facts.odd_from == (rows[i].sign == NULL));
+		assert_true((facts.unsigned_why != NULL) ==
+		            (rows[i].sign == NULL));
 		decide_envelope(snapshot, &facts, NULL, env);
 		check(env->recipients[0].sign, rows[i].sign);
 		envelope_unref(&env);
@@ -149,7 +153,7 @@ reports_of_ours(void **state)
 {
 	const uint8_t in[] = { DIRECTION_INBOUND };
 	const struct decide_facts facts = { .mail = DECISION_MAIL_AUTOMATIC,
-		                            .odd_from = true };
+		                            .unsigned_why = "odd" };
 	struct envelope *env = new_envelope("", ENVELOPE_REPORT, in, COUNT(in));
 
 	(void)state;

@@ -49,6 +49,7 @@ make_input(const struct dsn_recipient *r, size_t n)
 {
 	struct dsn_input in = {
 		.hostname = "gw.example.net",
+		.author = "MAILER-DAEMON@gw.example.net",
 		.report_id = 77,
 		.now_ms = NOW_MS,
 		.id = 78,

@@ -14,7 +14,7 @@
 /* The queue's own way to the deliverer, toward the double below: another part
  * of the tests may link the real one. */
 /* NOLINTBEGIN(readability-identifier-naming, bugprone-suspicious-include) */
-#define deliver_together double_together
+#define deliver_alike    double_alike
 #define deliver_hash     double_hash
 #define deliverer_submit double_submit
 #include "daemon/queue/dispatch.c"
@@ -67,7 +67,7 @@ struct ending {
 };
 
 bool
-double_together(const struct recipient *a, const struct recipient *b)
+double_alike(const struct recipient *a, const struct recipient *b)
 {
 	return strcmp(a->route != NULL ? a->route : a->domain,
 	              b->route != NULL ? b->route : b->domain) == 0;

@@ -31,6 +31,14 @@
 #define ASK_MAX 64
 #define SEND                                                                   \
 	"tls_reports = { send = true; contact = \"tls@gw1.example.net\"; };\n"
+/* RFC 8460 section 3: a report by mail is signed. */
+#define SIGNED                                                                 \
+	"definitions = { dns_authentication = ( { name = \"net\"; "            \
+	"domain = \"gw1.example.net\"; selector = \"s1\"; "                    \
+	"key_file = \"dkim.key\"; } ); };\n"                                   \
+	"policies = { dns_authentication = ( { "                               \
+	"from = \"address:tls@gw1.example.net\"; definition = \"net\"; } ); "  \
+	"};\n"
 
 static struct {
 	struct reactor *reactor;
@@ -458,7 +466,7 @@ sent_once_after_the_delay(void **state)
 
 	(void)state; /* the world is one */
 	count_results("a.test", 3);
-	begin_sender(SEND);
+	begin_sender(SEND SIGNED);
 	look(); /* today is not over */
 	common_tls_set_time(COMMON_TLS_DAY + 1, 0);
 	delay = tls_sender_delay_ms(world.sender, COMMON_TLS_DAY, "a.test");
@@ -481,6 +489,7 @@ sent_once_after_the_delay(void **state)
 	assert_int_equal(env->recipients[0].direction, DIRECTION_OUTBOUND);
 	assert_false(env->recipients[0].learn);
 	assert_string_equal(env->recipients[0].tls, "optional");
+	assert_string_equal(env->recipients[0].sign, "net");
 	assert_true((env->flags & ENVELOPE_TLS_OPTIONAL) != 0);
 	json = unpack(world.mail[0]);
 	assert_non_null(strstr(json, "\"total-successful-session-count\":3,"));
