@@ -85,22 +85,11 @@ refuse(struct work *w, const struct err *e)
 
 /* ---- who signs ------------------------------------------------------ */
 
-static const struct conf_dkim *
-find_definition(const struct conf *c, const char *name)
-{
-	for (size_t i = 0; i < c->dkim_n; i++) {
-		if (strcmp(c->dkim[i].name, name) == 0) {
-			return &c->dkim[i];
-		}
-	}
-	return NULL;
-}
-
 static int
 add_signer(struct work *w, const char *name)
 {
 	const struct snapshot *now = w->s->snapshot;
-	const struct conf_dkim *d = find_definition(now->conf, name);
+	const struct conf_dkim *d = conf_find_dkim(now->conf, name);
 	const struct dkim_signer *s = NULL;
 	struct err e;
 

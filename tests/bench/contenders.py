@@ -141,6 +141,7 @@ Canonicalization relaxed/relaxed
 OversignHeaders From
 InternalHosts 127.0.0.0/8
 Syslog no
+RequireSafeKeys no
 UserID root
 """
 
