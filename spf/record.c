@@ -39,10 +39,8 @@ is_misspelt(const uint8_t *s, size_t len)
 		}
 	}
 	head[n] = '\0';
-	return strncmp(head, "vspf1", 5) == 0 ||
-	       strncmp(head, "spf1", 4) == 0 || strcmp(head, "vspf") == 0 ||
-	       strncmp(head, "vspfv1", 6) == 0 ||
-	       strncmp(head, "v1spf", 5) == 0 || strncmp(head, "vsfp1", 5) == 0;
+	return strncmp(head, "vspf", 4) == 0 || strncmp(head, "spf1", 4) == 0 ||
+	       strncmp(head, "v1spf", 5) == 0 || strncmp(head, "vsfp", 4) == 0;
 }
 
 static enum spf_record_verdict
@@ -70,18 +68,40 @@ no_record(const struct dns_answer *a, struct spf_record *out)
 struct advice {
 	struct spf_term all; /* len 0: none yet */
 	struct spf_term behind;
+	struct spf_term modifier; /* named as a mechanism is: "ip4=" */
 	bool second_all;
 	bool redirect;
 	bool ptr;
 	unsigned counted;
 };
 
+static bool
+is_mechanism(const struct spf_term *t)
+{
+	static const char *const names[] = {
+		"include", "a", "mx", "ptr", "ip4", "ip6", "exists", "all"
+	};
+	size_t len = (size_t)(t->value - t->text) - 1;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strlen(names[i]) == len &&
+		    strncasecmp(t->text, names[i], len) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void
 note(struct advice *n, const struct spf_term *t)
 {
 	switch (t->kind) {
 	case SPF_TERM_EXP:
+		return;
 	case SPF_TERM_MODIFIER:
+		if (n->modifier.len == 0 && is_mechanism(t)) {
+			n->modifier = *t;
+		}
 		return;
 	case SPF_TERM_REDIRECT:
 		n->redirect = true;
@@ -117,7 +137,11 @@ advise(const struct advice *n, struct spf_record *out)
 {
 	char quoted[QUOTED_MAX];
 
-	if (n->second_all) {
+	if (n->modifier.len > 0) {
+		say(out, "the term \"%s\" does nothing; is a colon meant?",
+		    spf_safe(quoted, sizeof(quoted), n->modifier.text,
+		             n->modifier.len));
+	} else if (n->second_all) {
 		say(out, "there are two \"all\"; only the first is reached");
 	} else if (n->behind.len > 0) {
 		say(out,

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include <cmocka.h>
+#include <spf2/spf_log.h>
 
 #include "base/mem.h"
 #include "tests/unit/common_spf_zone.h"
@@ -97,7 +98,7 @@ look_ups(void **state)
 			spf_zone_want(&r, SPF_PERMERROR,
 			              "more than 10 look-ups; \"?");
 			assert_non_null(strstr(r.text, "n10.example"));
-			assert_int_equal(r.lookups, SPF_LOOKUPS_MAX);
+			assert_int_equal(r.lookups, SPF_LOOKUPS_MAX + 1);
 		}
 	}
 }
@@ -442,8 +443,12 @@ full_answers(void **state)
 
 /* ---- surprises of the library ---------------------------------------- */
 
-void SPF_errorx(const char *file, int line, const char *format, ...);
-void SPF_warningx(const char *file, int line, const char *format, ...);
+/* What the library had allocated is lost then, as spf/guard.c says; a check
+ * for leaks must not count it. NOLINTBEGIN(bugprone-reserved*, cert-dcl*) */
+__attribute__((weak)) void __lsan_disable(void);
+__attribute__((weak)) void __lsan_enable(void);
+
+/* NOLINTEND(bugprone-reserved*, cert-dcl*) */
 
 static const struct dns_answer *
 surprising(void *arg, const char *name, enum dns_type type)
@@ -472,7 +477,13 @@ surprises_end_the_evaluation_only(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
+		if (__lsan_disable != NULL) {
+			__lsan_disable();
+		}
 		assert_int_equal(spf_check(&q, &dns, &r), SPF_DONE);
+		if (__lsan_enable != NULL) {
+			__lsan_enable();
+		}
 		spf_zone_want(&r, SPF_TEMPERROR,
 		              "evaluating the record of x.example failed");
 		r = spf_zone_report_record("v=spf1 -all", "192.0.2.1");
@@ -491,14 +502,14 @@ struct fixed {
 
 #define TEXT(name_, text_)                                                     \
 	{                                                                      \
-		.name = name_, .type = DNS_TXT,                                \
+		.name = (name_), .type = DNS_TXT,                              \
 		.record = { .data = (const uint8_t *)(text_),                  \
 			    .data_len = sizeof(text_) - 1 },                   \
 	}
 #define ADDRESS(name_, last_)                                                  \
 	{                                                                      \
-		.name = name_, .type = DNS_A,                                  \
-		.record = { .address = { AF_INET, { 192, 0, 2, last_ } } },    \
+		.name = (name_), .type = DNS_A,                                \
+		.record = { .address = { AF_INET, { 192, 0, 2, (last_) } } },  \
 	}
 
 /* As big senders publish it: 9 look-ups. */
