@@ -122,23 +122,9 @@ verify_cancel(struct verify **vp)
 /* Readers may show any author, so that each is held to its domain's policy
  * (RFC 9989 section 11.5). */
 
-static size_t
-count_dots(const char *s)
-{
-	size_t n = 0;
-
-	for (; *s != '\0'; s++) {
-		n += *s == '.';
-	}
-	return n;
-}
-
-/* Short names first: long ones of a stranger do not use up the questions. */
 static void
 add_author(struct verify *v, const char *domain)
 {
-	size_t at = v->authors_n;
-
 	for (size_t i = 0; i < v->authors_n; i++) {
 		if (strcmp(v->authors[i], domain) == 0) {
 			return;
@@ -148,12 +134,8 @@ add_author(struct verify *v, const char *domain)
 		v->incomplete = "authors of too many domains";
 		return;
 	}
-	while (at > 0 && count_dots(v->authors[at - 1]) > count_dots(domain)) {
-		memcpy(v->authors[at], v->authors[at - 1],
-		       sizeof(v->authors[at]));
-		at--;
-	}
-	(void)snprintf(v->authors[at], sizeof(v->authors[at]), "%s", domain);
+	(void)snprintf(v->authors[v->authors_n], sizeof(v->authors[0]), "%s",
+	               domain);
 	v->authors_n++;
 }
 
@@ -481,7 +463,28 @@ on_spf_done(void *arg)
 	proceed(v);
 }
 
-/* What the last evaluation may need, whatever passes by then. */
+/* What DMARC may ask for, when nothing passes, or all of it. */
+static int
+ask_dmarc(struct verify *v, const struct dns_source *dns, bool passes)
+{
+	int missing = 0;
+
+	for (size_t i = 0; i < v->authors_n; i++) {
+		struct dmarc_query q = { .from = v->authors[i] };
+		struct dmarc_report r;
+
+		if (passes) {
+			q.spf = v->spf_domain;
+			q.dkim = v->domains;
+			q.dkim_n = v->names_n;
+		}
+		missing |= dmarc_check(&q, dns, &r) == DMARC_MORE;
+	}
+	return missing;
+}
+
+/* The policies of all authors before alignment, which a stranger's long names
+ * among his own domains can make expensive. */
 static int
 evaluate_rest(void *arg, const struct dns_source *dns)
 {
@@ -491,17 +494,8 @@ evaluate_rest(void *arg, const struct dns_source *dns)
 	for (size_t i = 0; i < v->names_n; i++) {
 		missing |= dns->ask(dns->arg, v->names[i], DNS_TXT) == NULL;
 	}
-	for (size_t i = 0; i < v->authors_n; i++) {
-		struct dmarc_query q = { .from = v->authors[i] };
-		struct dmarc_report r;
-
-		missing |= dmarc_check(&q, dns, &r) == DMARC_MORE;
-		q.spf = v->spf_domain;
-		q.dkim = v->domains;
-		q.dkim_n = v->names_n;
-		missing |= dmarc_check(&q, dns, &r) == DMARC_MORE;
-	}
-	return missing;
+	missing |= ask_dmarc(v, dns, false);
+	return missing != 0 ? missing : ask_dmarc(v, dns, true);
 }
 
 static void

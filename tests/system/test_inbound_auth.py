@@ -396,6 +396,9 @@ def test_held_mail_is_listed_with_its_reason(world):
     shown = world.g.api("queue", "--json", "--status", "held").stdout
     assert reply_id(r) in shown
     assert "SPF fail for fail.test" in shown
+    # Nobody delivers it.
+    wait_for(lambda: json.loads(world.g.api("status", "--json").stdout)
+             ["queue"]["active"] == 0, what="nothing active")
 
 
 def test_recipients_whose_policies_differ(world):
