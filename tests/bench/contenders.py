@@ -131,7 +131,8 @@ class Contender:
 
 OPENDKIM = "/usr/sbin/opendkim"
 OPENDKIM_CONF = """\
-Socket inet:{port}@127.0.0.1
+Socket local:{folder}/dkim.sock
+UMask 000
 Mode s
 Domain example.com
 Selector bench
@@ -206,9 +207,9 @@ class Postfix(Contender):
             raise Unavailable("the package opendkim is not installed")
         algorithm = "ed25519-sha256" if "ed25519" in self.key else "rsa-sha256"
         write(self.folder + "/opendkim.conf", OPENDKIM_CONF.format(
-            port=self.port + 10000, key=self.key, algorithm=algorithm))
+            folder=self.folder, key=self.key, algorithm=algorithm))
         return {
-            "smtpd_milters": f"inet:127.0.0.1:{self.port + 10000}",
+            "smtpd_milters": f"unix:{self.folder}/dkim.sock",
             "milter_default_action": "tempfail",
         }
 
