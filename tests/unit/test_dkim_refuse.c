@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "dkim/memory.h"
 #include "dkim/signer.h"
 #include "tests/unit/common_dkim.h"
 #include "tests/unit/common_need.h"
@@ -209,6 +210,54 @@ test_limits(void **state)
 	common_dkim_message_clear(&m);
 }
 
+/* The memory of a message: what is given back may be taken again, what is not
+ * goes with the message. */
+static void
+test_memory(void **state)
+{
+	struct memory m;
+	void *kept[40];
+
+	(void)state;
+	memory_init(&m);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 40; i++) {
+			kept[i] = memory_take(&m, (size_t)1 << 20);
+			assert_non_null(kept[i]);
+			memset(kept[i], i, (size_t)1 << 20);
+			void *small = memory_take(&m, (size_t)(i * 100));
+			assert_non_null(small);
+			assert_int_equal((uintptr_t)small % 16, 0);
+			memset(small, 0xff, (size_t)(i * 100));
+			memory_give(&m, small);
+		}
+		for (int i = 0; i < 40; i++) { /* from the middle, too */
+			int at = i * 7 % 40;
+
+			assert_int_equal(*(char *)kept[at], at);
+			memory_give(&m, kept[at]);
+		}
+		memory_give(&m, NULL);
+	}
+	assert_false(m.exceeded);
+	assert_null(memory_take(&m, MEMORY_MAX + 1));
+	assert_true(m.exceeded);
+	memory_reset(&m, true);
+	assert_false(m.exceeded);
+	for (int i = 0; i < 70; i++) {
+		(void)memory_take(&m, (size_t)1 << 20);
+	}
+	assert_true(m.exceeded);
+	assert_true(m.total <= MEMORY_MAX);
+	memory_reset(&m, false);
+	/* Small ones count, too. */
+	for (int i = 0; i < 70000; i++) {
+		(void)memory_take(&m, 1000);
+	}
+	assert_true(m.exceeded);
+	memory_clear(&m);
+}
+
 static void
 test_misuse(void **state)
 {
@@ -250,6 +299,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_misuse),
 	};
 
