@@ -278,8 +278,6 @@ make_server(void)
 	SPF_server_set_explanation(server, "-", &unused);
 	SPF_response_free(unused);
 	SPF_server_set_rec_dom(server, "t");
-	/* The guard counts; ends of a record are no look-ups. */
-	SPF_server_set_max_dns_mech(server, WALK_STEPS_MAX + 1);
 }
 
 /* -1: the library was surprised. */

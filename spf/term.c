@@ -274,7 +274,6 @@ static int
 host_term(struct spf_term *t, const char *s, size_t len, char why[SPF_TEXT_MAX])
 {
 	const char *digits = NULL;
-	size_t whole = len;
 	size_t n;
 
 	cut_prefix(s, &len, &digits, &n);
@@ -288,7 +287,7 @@ host_term(struct spf_term *t, const char *s, size_t len, char why[SPF_TEXT_MAX])
 	if (n > 0 && number(digits, n, 32, &t->bits4) == -1) {
 		return bad(t, why, "has a bad prefix length");
 	}
-	if (len == 0 && (whole == 0 || s[0] == '/')) {
+	if (len == 0) {
 		return 0;
 	}
 	if (s[0] != ':') {

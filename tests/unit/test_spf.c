@@ -381,6 +381,30 @@ order_of_hosts(void **state)
 	}
 }
 
+/* The client's name that is closest to the domain is waited for when another
+ * is known already, and what follows from that as well. */
+static void
+the_best_name_is_waited_for(void **state)
+{
+	struct spf_zone *z = spf_zone_new();
+	struct spf_report r;
+
+	(void)state;
+	spf_zone_add(z, "x.example", DNS_TXT,
+	             "v=spf1 include:n.example exists:%{p}.v.example -all");
+	spf_zone_add(z, "n.example", DNS_TXT,
+	             "v=spf1 exists:far.example.v.example -a:far.example");
+	spf_zone_add(z, "1.2.0.192.in-addr.arpa", DNS_PTR, "far.example");
+	spf_zone_add(z, "1.2.0.192.in-addr.arpa", DNS_PTR, "x.example");
+	spf_zone_add(z, "far.example", DNS_A, "192.0.2.1");
+	spf_zone_add(z, "x.example", DNS_A, "192.0.2.1");
+	spf_zone_add(z, "x.example.v.example", DNS_A, "127.0.0.2");
+	r = spf_zone_report(z, "192.0.2.1", "a@x.example", "h");
+	spf_zone_want(&r, SPF_PASS, "");
+	assert_string_equal(r.mechanism, "exists:%{p}.v.example");
+	spf_zone_free(&z);
+}
+
 /* What was asked, a line each. */
 static void
 list_asked(const struct spf_zone *z, char out[2000])
@@ -462,6 +486,7 @@ main(void)
 		cmocka_unit_test(failures),
 		cmocka_unit_test(hosts_are_asked_for_at_once),
 		cmocka_unit_test(order_of_hosts),
+		cmocka_unit_test(the_best_name_is_waited_for),
 		cmocka_unit_test(rounds_repeat_themselves),
 	};
 

@@ -103,6 +103,31 @@ look_ups(void **state)
 	}
 }
 
+/* What stands behind the end of a record is looked at for its syntax alone. */
+static void
+behind_the_end(void **state)
+{
+	struct spf_report r;
+
+	(void)state;
+	for (unsigned n = 1; n < 300; n += 13) {
+		char *record = begin();
+
+		append(record, n % 2 == 0 ? " all" : " ip4:192.0.2.1");
+		for (unsigned i = 0; i < n; i++) {
+			append(record, " -include:n%u.example ~mx -all", i);
+		}
+		append(record, " redirect=x.example");
+		r = spf_zone_report_record(record, "192.0.2.1");
+		spf_zone_want(&r, SPF_PASS, "");
+		assert_int_equal(r.lookups, 0);
+		append(record, " foo");
+		r = spf_zone_report_record(record, "192.0.2.1");
+		spf_zone_want(&r, SPF_PERMERROR, "\"foo\" is unknown");
+		free(record);
+	}
+}
+
 /* Overall: what includes and a redirect need counts together. */
 static void
 look_ups_overall(void **state)
@@ -631,6 +656,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(look_ups),
+		cmocka_unit_test(behind_the_end),
 		cmocka_unit_test(look_ups_overall),
 		cmocka_unit_test(voids),
 		cmocka_unit_test(hosts),
