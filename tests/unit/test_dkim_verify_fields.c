@@ -11,9 +11,15 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
+#include "dkim/key.h"
+#include "dkim/signer.h"
 #include "dkim/verifier.h"
+#include "tests/unit/common_need.h"
 #include "tests/unit/common_signature.h"
 #include "tests/unit/common_verify.h"
 
@@ -263,6 +269,99 @@ signed_signatures(void **state)
 	free(below);
 }
 
+/* ---- our own signatures --------------------------------------------- */
+
+/* A key in a file, its record in the zone. */
+static void
+publish_new_key(const char *selector, enum dkim_algorithm a, const char *path)
+{
+	struct dkim_key *key = dkim_key_make(a, 2048, NULL);
+	char *name = mem_printf("%s._domainkey.example.com", selector);
+	FILE *f = fopen(path, "w");
+	struct buf b;
+
+	buf_init(&b, 65536);
+	NEED(key != NULL && f != NULL);
+	NEED(dkim_key_pem(key, &b, NULL) == 0);
+	NEED(fwrite(buf_ptr(&b), 1, buf_len(&b), f) == buf_len(&b));
+	NEED(fclose(f) == 0);
+	buf_reset(&b, 0);
+	NEED(dkim_key_record(key, &b, NULL) == 0);
+	common_zone_add(&zone, name, buf_cstr(&b));
+	buf_clear(&b);
+	free(name);
+	dkim_key_free(&key);
+}
+
+/* What signer.h makes is good, by both kinds of keys, and B34 holds. */
+static void
+own_signatures(void **state)
+{
+	static const char *const selectors[] = { "own0", "own1" };
+	char folder[] = "/tmp/dkim-verify-XXXXXX";
+	char *paths[2];
+	struct dkim_definition definitions[2];
+	const struct dkim_signer *signers[2];
+	struct dkim_keyring *ring;
+	struct err e = { 0 };
+	struct buf fields;
+
+	(void)state;
+	common_zone_clear(&zone);
+	NEED(mkdtemp(folder) != NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		paths[i] = mem_printf("%s/%s", folder, selectors[i]);
+		publish_new_key(selectors[i],
+		                i == 0 ? DKIM_RSA_SHA256 : DKIM_ED25519_SHA256,
+		                paths[i]);
+		definitions[i] = (struct dkim_definition){
+			.name = selectors[i],
+			.domain = "example.com",
+			.selector = selectors[i],
+			.key_file = paths[i],
+			.expire_ms = 86400000,
+		};
+	}
+	ring = dkim_keyring_new(definitions, 2, &e);
+	NEED(ring != NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		signers[i] = dkim_keyring_find(ring, selectors[i]);
+		NEED(unlink(paths[i]) == 0);
+		free(paths[i]);
+	}
+	NEED(rmdir(folder) == 0);
+	struct dkim_signing *s =
+		dkim_signing_new(signers, 2, (int64_t)time(NULL) * 1000, &e);
+	buf_init(&fields, 65536);
+	NEED(s != NULL);
+	NEED(dkim_signing_header(s, HEADER, strlen(HEADER), &e) == 0);
+	NEED(dkim_signing_body(s, BODY, strlen(BODY), &e) == 0);
+	NEED(dkim_signing_end(s, &fields, &e) == 0);
+	dkim_signing_free(&s);
+
+	static const char *const added[] = { "",
+		                             "From: x\r\n",
+		                             "To: x\r\n",
+		                             "Subject: x\r\n",
+		                             "Date: x\r\n",
+		                             "Reply-To: x\r\n" };
+	for (size_t i = 0; i < 2 * sizeof(added) / sizeof(added[0]); i++) {
+		char *whole = mem_printf(
+			"%s%s" HEADER "%s", i % 2 == 0 ? added[i / 2] : "",
+			buf_cstr(&fields), i % 2 == 1 ? added[i / 2] : "");
+		struct outcome o = verify(whole, BODY);
+
+		assert_int_equal(o.n, 2);
+		expect(&o.v[0], whole,
+		       i < 2 ? DKIM_RESULT_PASS : DKIM_RESULT_FAIL, "");
+		expect(&o.v[1], whole,
+		       i < 2 ? DKIM_RESULT_PASS : DKIM_RESULT_FAIL, "");
+		free(whole);
+	}
+	buf_clear(&fields);
+	dkim_keyring_free(&ring);
+}
+
 /* ---- names ---------------------------------------------------------- */
 
 static size_t
@@ -377,6 +476,7 @@ main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(several),
 		cmocka_unit_test(signed_signatures),
+		cmocka_unit_test(own_signatures),
 		cmocka_unit_test(names),
 		cmocka_unit_test(asked),
 		cmocka_unit_test(words),
