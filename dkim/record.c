@@ -446,7 +446,6 @@ dkim_record_matches(const struct dkim_record *r, const struct dkim_key *k)
 	case DKIM_RECORD_UNKNOWN:
 		return false;
 	}
-	return r->algorithm == dkim_key_algorithm(k) &&
-	       digest_key(dkim_key_evp(k), digest) &&
+	return digest_key(dkim_key_evp(k), digest) &&
 	       memcmp(digest, r->digest, sizeof(digest)) == 0;
 }

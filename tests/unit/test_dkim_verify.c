@@ -314,6 +314,7 @@ static const struct row rows[] = {
 	/* RFC 6376 section 6.1.1 */
 	{ T "h=to:subject", DKIM_RESULT_PERMERROR, "From is not" },
 	{ T "h=", DKIM_RESULT_PERMERROR, "From is not" },
+	{ T "h=fromage:fro:x-from", DKIM_RESULT_PERMERROR, "From is not" },
 	{ T NAMES "; i=ann@example.net", DKIM_RESULT_PERMERROR,
 	  "i= is not of" },
 	{ T NAMES "; i=ann@badexample.com", DKIM_RESULT_PERMERROR,

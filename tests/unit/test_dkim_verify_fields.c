@@ -158,6 +158,12 @@ limits(void **state)
 	            DKIM_RESULT_POLICY);
 	check_limit("relaxed/relaxed", "a  b \r\n", 3, "", DKIM_RESULT_POLICY);
 	check_limit("relaxed/relaxed", "a  b \r\n", 6, "", DKIM_RESULT_FAIL);
+	check_limit("relaxed/relaxed", "a  bcd ef\r\n", 10, "",
+	            DKIM_RESULT_PASS);
+	check_limit("relaxed/relaxed", "a \r\nb\r\n", 6, "", DKIM_RESULT_PASS);
+	check_limit("simple/relaxed", "a  b \r\n", 5, "", DKIM_RESULT_PASS);
+	check_limit("simple/relaxed", "a  b \r\n", 4, "", DKIM_RESULT_POLICY);
+	check_limit("simple", "a  b \r\n", 7, "", DKIM_RESULT_PASS);
 	check_limit("relaxed/simple", "a  b \r\n", 7, "", DKIM_RESULT_PASS);
 	check_limit("relaxed/relaxed", " a\r\n\r\n b\t\r\n", 10, "",
 	            DKIM_RESULT_PASS);
