@@ -381,6 +381,35 @@ order_of_hosts(void **state)
 	}
 }
 
+/* Whole labels count, in any case. */
+static void
+names_below_a_domain(void **state)
+{
+	static const struct {
+		const char *name;
+		bool below;
+	} rows[] = {
+		{ "p.example", true },    { "h.P.Example", true },
+		{ "hp.example", false },  { "example", false },
+		{ "p.example.h", false }, { "a.b.c.p.example", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct spf_zone *z = spf_zone_new();
+		struct spf_report r;
+
+		spf_zone_add(z, "x.example", DNS_TXT,
+		             "v=spf1 ptr:P.example. -all");
+		spf_zone_add(z, "1.2.0.192.in-addr.arpa", DNS_PTR,
+		             rows[i].name);
+		spf_zone_add(z, rows[i].name, DNS_A, "192.0.2.1");
+		r = spf_zone_report(z, "192.0.2.1", "a@x.example", "h");
+		spf_zone_want(&r, rows[i].below ? SPF_PASS : SPF_FAIL, "");
+		spf_zone_free(&z);
+	}
+}
+
 /* The client's name that is closest to the domain is waited for when another
  * is known already, and what follows from that as well. */
 static void
@@ -486,6 +515,7 @@ main(void)
 		cmocka_unit_test(failures),
 		cmocka_unit_test(hosts_are_asked_for_at_once),
 		cmocka_unit_test(order_of_hosts),
+		cmocka_unit_test(names_below_a_domain),
 		cmocka_unit_test(the_best_name_is_waited_for),
 		cmocka_unit_test(rounds_repeat_themselves),
 	};

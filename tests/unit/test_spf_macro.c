@@ -144,15 +144,18 @@ long_names(void **state)
 		char spec[2100];
 		size_t len = 0;
 
-		/* Labels "a0" to "a9" and so on, the last one of one octet. */
+		/* Labels "a0", "b1" and so on behind one that makes each length
+		 * occur. */
+		len = (size_t)snprintf(spec, sizeof(spec), "%.*s.",
+		                       (int)(n % 7) + 1, "xxxxxxx");
 		for (size_t i = 0; len < n; i++) {
 			len += (size_t)snprintf(spec + len, sizeof(spec) - len,
 			                        "%c%zu.", 'a' + (int)(i % 26),
 			                        i);
 		}
-		(void)snprintf(spec + len, sizeof(spec) - len, "%%{d1}");
+		(void)snprintf(spec + len, sizeof(spec) - len, "%%{d1}q");
 		spf_macro_expand(&v, spec, strlen(spec), out);
-		(void)snprintf(spec + len, sizeof(spec) - len, "com");
+		(void)snprintf(spec + len, sizeof(spec) - len, "comq");
 		size_t whole = strlen(spec);
 		size_t got = strlen(out);
 		assert_in_range(got, 1, SPF_NAME_MAX);
