@@ -89,7 +89,7 @@ hash_body(const char *message, size_t len, char out[64])
 	(void)header_find_end(message, len, SIZE_MAX, &from);
 	buf_init(&b, len + 2);
 	relax(message + from, len - from, &b);
-	(void)SHA256((const unsigned char *)buf_ptr(&b), buf_len(&b), digest);
+	(void)SHA256((const unsigned char *)buf_cstr(&b), buf_len(&b), digest);
 	buf_clear(&b);
 	(void)EVP_EncodeBlock((unsigned char *)out, digest, sizeof(digest));
 }
