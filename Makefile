@@ -24,6 +24,7 @@ SYSCONFDIR ?= /etc
 
 FUZZ_SECONDS ?= 20
 FUZZ_JOBS    ?= 2
+CHECK_FUZZ_SECONDS ?= 6
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -153,7 +154,7 @@ lab: all deps-check ## a gateway and an outside world on loopback (KEEP=1)
 check: ## everything below in turn; what CI runs
 	$(Q)$(MAKE) --no-print-directory lint
 	$(Q)$(MAKE) --no-print-directory all check-unit
-	$(Q)$(MAKE) --no-print-directory fuzz
+	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(CHECK_FUZZ_SECONDS)
 	$(Q)$(MAKE) --no-print-directory check-system
 	$(Q)$(MAKE) --no-print-directory check-fault FAULT_QUICK=1
 
