@@ -13,7 +13,12 @@
  * DKIM_VERIFY_MAX, each with a result of its own (RFC 8601 section 2.7.1).
  * rsa-sha1 and RSA below 1024 bits do not pass (RFC 8301); what stands behind
  * l= counts as unsigned, so that such a signature is "policy" unless it covers
- * the whole body (checklist B33). Costs CPU: for workers. Any octets are safe.
+ * the whole body (checklist B33). Costs CPU: for workers. Any octets are safe;
+ * of a header or body that is not made of lines with CRLF, of a header with a
+ * line that is no field, and of an absurd one nothing passes: "neutral".
+ *
+ * An expired signature is "policy". Times are those of the clock, and the
+ * library lets five minutes pass.
  */
 
 #define DKIM_VERIFY_MAX 8 /* signatures; the first ones, from the top */
@@ -23,7 +28,7 @@ enum dkim_result {
 	DKIM_RESULT_PASS,
 	DKIM_RESULT_FAIL,
 	DKIM_RESULT_POLICY,
-	DKIM_RESULT_NEUTRAL,   /* cannot be processed: syntax */
+	DKIM_RESULT_NEUTRAL,   /* cannot be processed: syntax, too much */
 	DKIM_RESULT_TEMPERROR, /* no answer for the key now */
 	DKIM_RESULT_PERMERROR, /* no key, or one that cannot be used */
 };
