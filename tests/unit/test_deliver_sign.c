@@ -259,6 +259,63 @@ test_long(void **state)
 	}
 }
 
+/* A header of that length, its empty line included. */
+static char *
+make_header(size_t len)
+{
+	struct buf b;
+
+	buf_init(&b, len + 1);
+	buf_puts(&b, HEAD);
+	while (buf_len(&b) + 200 < len) {
+		buf_addf(&b, "X-Filler: %060zu\r\n", buf_len(&b));
+	}
+	buf_addf(&b, "X: %0*d\r\n\r\n", (int)(len - buf_len(&b) - 7), 0);
+	assert_int_equal(buf_len(&b), len);
+	return buf_steal(&b, NULL);
+}
+
+/* Its end in every place about the end of a piece that is read from the
+ * store. */
+static void
+test_end_of_header(void **state)
+{
+	(void)state;
+	begin(CHUNKED, NULL, "connections_per_destination = 1;");
+	for (unsigned i = 0; i < 10; i++) {
+		char *header = make_header(65536 - 3 + i);
+		char *c = make_long(header, 300000);
+
+		world_expect(send_signed(ONE, c, 300000, true),
+		             OUTCOME_DELIVERED, 250, NULL);
+		check_at_peer(i, 1, c, 300000);
+		free(c);
+		free(header);
+	}
+	end();
+}
+
+/* A header that the end of the message cuts: the way there ends the line. */
+static void
+test_no_line_end(void **state)
+{
+	static const char cut[] = "From: a@example.com\r\nSubject: x";
+	static const char whole[] = "From: a@example.com\r\nSubject: x\r\n";
+
+	(void)state;
+	for (size_t o = 0; o < sizeof(offers) / sizeof(offers[0]); o++) {
+		begin(offers[o], NULL, "");
+		world_expect(send_signed(ONE, cut, sizeof(cut) - 1, false),
+		             OUTCOME_DELIVERED, 250, NULL);
+		const struct peer_message *m = peer_message(0, 0);
+		size_t len = m->bdat ? sizeof(cut) - 1 : sizeof(whole) - 1;
+		assert_true(m->len > len);
+		assert_memory_equal(m->content + m->len - len, whole, len);
+		assert_memory_equal(m->content, "DKIM-Signature: ", 16);
+		end();
+	}
+}
+
 #define EIGHT_BIT                                                              \
 	HEAD "MIME-Version: 1.0\r\nContent-Type: text/plain; "                 \
 	     "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"        \
@@ -628,6 +685,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_short, tear_down),
 		cmocka_unit_test_teardown(test_long, tear_down),
+		cmocka_unit_test_teardown(test_end_of_header, tear_down),
+		cmocka_unit_test_teardown(test_no_line_end, tear_down),
 		cmocka_unit_test_teardown(test_converted, tear_down),
 		cmocka_unit_test_teardown(test_in_a_maildir, tear_down),
 		cmocka_unit_test_teardown(test_auth_on_top, tear_down),
