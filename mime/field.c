@@ -12,16 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-struct cursor {
-	const char *p;
-	const char *end;
-};
-
-static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
+#include "mime/cfws.h"
 
 static bool
 is_token(char c)
@@ -36,29 +27,8 @@ is_value(char c)
 	return is_token(c) || (c != '\0' && strchr("=/?:", c) != NULL);
 }
 
-/* Blanks and comments; false when a comment does not end. */
-static bool
-skip_cfws(struct cursor *c)
-{
-	unsigned depth = 0;
-
-	while (c->p < c->end) {
-		if (*c->p == '(') {
-			depth++;
-		} else if (depth == 0 && !is_space(*c->p)) {
-			return true;
-		} else if (*c->p == ')') {
-			depth--;
-		} else if (*c->p == '\\' && c->p + 1 < c->end) {
-			c->p++;
-		}
-		c->p++;
-	}
-	return depth == 0;
-}
-
 static size_t
-span(struct cursor *c, bool (*member)(char), const char **start_r)
+span(struct cfws_cursor *c, bool (*member)(char), const char **start_r)
 {
 	*start_r = c->p;
 	while (c->p < c->end && member(*c->p)) {
@@ -104,15 +74,15 @@ field_encoding_parse(const char *value, size_t len)
 		{ "8-bit", FIELD_ENCODING_8BIT },
 		{ "8bits", FIELD_ENCODING_8BIT },
 	};
-	struct cursor c = { value, value + len };
+	struct cfws_cursor c = { value, value + len };
 	const char *word;
 	size_t n;
 
-	if (!skip_cfws(&c)) {
+	if (!cfws_skip(&c)) {
 		return FIELD_ENCODING_OTHER;
 	}
 	n = span(&c, is_token, &word);
-	if (!skip_cfws(&c) || c.p < c.end) {
+	if (!cfws_skip(&c) || c.p < c.end) {
 		return FIELD_ENCODING_OTHER;
 	}
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -125,7 +95,7 @@ field_encoding_parse(const char *value, size_t len)
 
 /* The inside of a quoted-string at the cursor; false when it does not end. */
 static bool
-quoted(struct cursor *c, const char **raw_r, size_t *len_r)
+quoted(struct cfws_cursor *c, const char **raw_r, size_t *len_r)
 {
 	const char *raw = ++c->p;
 
@@ -210,7 +180,7 @@ set_parameter(struct field_type *t, struct arena *a, const char *name,
 /* attribute "=" value with the cursor on the attribute; false when the rest
  * cannot be read. */
 static bool
-parameter(struct cursor *c, struct arena *a, struct field_type *t)
+parameter(struct cfws_cursor *c, struct arena *a, struct field_type *t)
 {
 	const char *name;
 	const char *value;
@@ -219,11 +189,11 @@ parameter(struct cursor *c, struct arena *a, struct field_type *t)
 	bool wanted = same(name, name_len, "boundary") ||
 	              same(name, name_len, "charset");
 
-	if (name_len == 0 || !skip_cfws(c) || c->p == c->end || *c->p != '=') {
+	if (name_len == 0 || !cfws_skip(c) || c->p == c->end || *c->p != '=') {
 		return false;
 	}
 	c->p++;
-	if (!skip_cfws(c)) {
+	if (!cfws_skip(c)) {
 		return false;
 	}
 	if (name_len > 8 && strncasecmp(name, "boundary*", 9) == 0) {
@@ -243,12 +213,12 @@ parameter(struct cursor *c, struct arena *a, struct field_type *t)
 /* *(";" parameter); true when all of it could be read. What could not is
  * skipped up to the next semicolon, as readers do. */
 static bool
-parameters(struct cursor *c, struct arena *a, struct field_type *t)
+parameters(struct cfws_cursor *c, struct arena *a, struct field_type *t)
 {
 	bool good = true;
 
 	for (;;) {
-		good = skip_cfws(c) && good;
+		good = cfws_skip(c) && good;
 		if (c->p == c->end) {
 			return good;
 		}
@@ -261,10 +231,11 @@ parameters(struct cursor *c, struct arena *a, struct field_type *t)
 			continue;
 		}
 		/* Empty parameters (";;", a trailing ";") are common. */
-		while (c->p < c->end && (*c->p == ';' || is_space(*c->p))) {
+		while (c->p < c->end &&
+		       (*c->p == ';' || cfws_is_blank(*c->p))) {
 			c->p++;
 		}
-		good = skip_cfws(c) && good;
+		good = cfws_skip(c) && good;
 		if (c->p < c->end && !parameter(c, a, t)) {
 			good = false;
 		}
@@ -275,7 +246,7 @@ void
 field_type_parse(const char *value, size_t len, struct arena *a,
                  struct field_type *out)
 {
-	struct cursor c = { value, value + len };
+	struct cfws_cursor c = { value, value + len };
 	const char *type;
 	const char *subtype;
 	size_t type_len;
@@ -285,15 +256,15 @@ field_type_parse(const char *value, size_t len, struct arena *a,
 	out->type = "text";
 	out->subtype = "plain";
 	out->odd = "a Content-Type that cannot be read";
-	if (!skip_cfws(&c)) {
+	if (!cfws_skip(&c)) {
 		return;
 	}
 	type_len = span(&c, is_token, &type);
-	if (type_len == 0 || !skip_cfws(&c) || c.p == c.end || *c.p != '/') {
+	if (type_len == 0 || !cfws_skip(&c) || c.p == c.end || *c.p != '/') {
 		return;
 	}
 	c.p++;
-	if (!skip_cfws(&c)) {
+	if (!cfws_skip(&c)) {
 		return;
 	}
 	subtype_len = span(&c, is_token, &subtype);

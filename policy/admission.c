@@ -20,10 +20,14 @@ static const char *const reason_words[] = {
 	[ADMISSION_SPOOF] = "spoof",
 	[ADMISSION_SEND_ONLY] = "send_only",
 	[ADMISSION_HEADER_FROM] = "header_from",
+	[ADMISSION_LITERAL] = "address_literal",
+	[ADMISSION_ROUTED] = "routed_address",
+	[ADMISSION_HEADER_SIZE] = "header_size",
+	[ADMISSION_LOOP] = "loop",
 };
 
 _Static_assert(sizeof(reason_words) / sizeof(reason_words[0]) ==
-                       ADMISSION_HEADER_FROM + 1,
+                       ADMISSION_LOOP + 1,
                "a word for each reason");
 
 const char *
@@ -234,5 +238,48 @@ admission_header_from(const struct conf *c, const char *header,
 	text = from_fault(c, &from);
 	if (text != NULL) {
 		refuse(out, ADMISSION_HEADER_FROM, 550, "5.7.1", text);
+	}
+}
+
+static bool
+is_sender_routed(const struct address *a)
+{
+	for (size_t i = 0; i < a->local_len; i++) {
+		if (strchr("%!@", a->text[i]) != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void
+admission_recipient(const struct address *to, struct admission_answer *a)
+{
+	if (a->verdict == ADMISSION_REFUSED) {
+		return;
+	}
+	if (to->literal) {
+		refuse(a, ADMISSION_LITERAL, 550, "5.1.2",
+		       "Mail to address literals is not delivered");
+	} else if (a->verdict == ADMISSION_INBOUND && is_sender_routed(to)) {
+		refuse(a, ADMISSION_ROUTED, 550, "5.7.1",
+		       "Routing within an address is not allowed");
+	}
+}
+
+void
+admission_header(const struct conf *c, const char *header, size_t header_len,
+                 bool internal_from, struct admission_answer *out)
+{
+	*out = (struct admission_answer){ .enhanced = "", .text = "" };
+	if (header_len > c->limits.header_size) {
+		refuse(out, ADMISSION_HEADER_SIZE, 552, "5.3.4",
+		       "The header is too large");
+	} else if (header_count(header, header_len, "Received") >
+	           c->limits.hops) {
+		refuse(out, ADMISSION_LOOP, 554, "5.4.6",
+		       "The message is going in circles");
+	} else if (internal_from) {
+		admission_header_from(c, header, header_len, out);
 	}
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/address.h"
 #include "base/network.h"
 
 /*
@@ -51,6 +52,10 @@ enum admission_reason { /* why refused; also the words of rejection records */
 	ADMISSION_SPOOF,       /* internal sender from an unlisted source */
 	ADMISSION_SEND_ONLY,   /* recipient domain receives nothing */
 	ADMISSION_HEADER_FROM, /* From field not internal, or malformed */
+	ADMISSION_LITERAL,     /* recipient at an address literal */
+	ADMISSION_ROUTED,      /* routing within the recipient's local part */
+	ADMISSION_HEADER_SIZE, /* limits.header_size */
+	ADMISSION_LOOP,        /* limits.hops */
 };
 
 struct admission_answer {
@@ -72,7 +77,18 @@ void admission_decide(const struct conf *c, const struct admission_client *cl,
 bool admission_source_authorized(const struct conf *c,
                                  const struct admission_client *cl);
 
-/* At the end of data of an outbound or internal message: the From field. */
+/* What RCPT refuses of an address whoever sends to it, and of one that is
+ * admitted from outside: would a host that trusts us be asked to relay (B20)?
+ * a is the answer of admission_decide, and becomes the refusal. */
+void admission_recipient(const struct address *to, struct admission_answer *a);
+
+/* At the end of data: size and hops, and with internal_from (a recipient is
+ * not inbound) the From field. */
+void admission_header(const struct conf *c, const char *header,
+                      size_t header_len, bool internal_from,
+                      struct admission_answer *out);
+
+/* The From field of an outbound or internal message alone. */
 void admission_header_from(const struct conf *c, const char *header,
                            size_t header_len, struct admission_answer *out);
 

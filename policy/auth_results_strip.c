@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "base/address.h"
+#include "mime/cfws.h"
 #include "mime/header.h"
 
 #define ID_MAX       512 /* octets of an id in quotes; a longer one is odd */
@@ -37,11 +38,6 @@ struct own {
 	char id[ADDRESS_DOMAIN_MAX + 1]; /* normalised if it is a domain */
 };
 
-struct cursor {
-	const char *p;
-	const char *end;
-};
-
 static void
 own_init(struct own *own, const char *authserv_id)
 {
@@ -56,12 +52,6 @@ own_init(struct own *own, const char *authserv_id)
 }
 
 /* ---- which field ----------------------------------------------------- */
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
 
 #define NAME_MAX_LEN 32
 
@@ -154,31 +144,10 @@ whose(const struct own *own, const char *id, size_t len)
 	return strcmp(domain, own->id) == 0 ? CLAIM_OURS : CLAIM_OTHER;
 }
 
-/* Comments and blanks; false when a comment does not end. */
-static bool
-skip_cfws(struct cursor *c)
-{
-	unsigned depth = 0;
-
-	while (c->p < c->end) {
-		if (*c->p == '(') {
-			depth++;
-		} else if (depth == 0 && !is_blank(*c->p)) {
-			return true;
-		} else if (*c->p == ')') {
-			depth--;
-		} else if (*c->p == '\\' && c->p + 1 < c->end) {
-			c->p++;
-		}
-		c->p++;
-	}
-	return depth == 0;
-}
-
 /* A quoted-string; false when it is not closed, too long, or of characters that
  * no id has: blanks too. */
 static bool
-unquote(struct cursor *c, char id[ID_MAX], size_t *len_r)
+unquote(struct cfws_cursor *c, char id[ID_MAX], size_t *len_r)
 {
 	size_t n = 0;
 
@@ -217,26 +186,26 @@ mentions(const struct own *own, const char *s, const char *end)
 
 /* [CFWS 1*DIGIT] [CFWS], then the end or a semicolon. */
 static bool
-id_ends(struct cursor *c)
+id_ends(struct cfws_cursor *c)
 {
-	if (!skip_cfws(c)) {
+	if (!cfws_skip(c)) {
 		return false;
 	}
 	while (c->p < c->end && *c->p >= '0' && *c->p <= '9') {
 		c->p++;
 	}
-	return skip_cfws(c) && (c->p == c->end || *c->p == ';');
+	return cfws_skip(c) && (c->p == c->end || *c->p == ';');
 }
 
 static enum claim
-results_claim(const struct own *own, struct cursor c)
+results_claim(const struct own *own, struct cfws_cursor c)
 {
 	const char *begin = c.p;
 	char id[ID_MAX];
 	size_t n = 0;
 	enum claim claim;
 
-	if (!skip_cfws(&c) || c.p == c.end) {
+	if (!cfws_skip(&c) || c.p == c.end) {
 		return CLAIM_ODD;
 	}
 	if (mentions(own, begin, c.p)) {
@@ -265,26 +234,26 @@ results_claim(const struct own *own, struct cursor c)
 
 /* Passes over "i=N;" (RFC 8617 section 4.1.1). */
 static bool
-skip_instance(struct cursor *c)
+skip_instance(struct cfws_cursor *c)
 {
 	const char *digits;
 
-	if (!skip_cfws(c) || c->p == c->end || (*c->p | 0x20) != 'i') {
+	if (!cfws_skip(c) || c->p == c->end || (*c->p | 0x20) != 'i') {
 		return false;
 	}
 	c->p++;
-	if (!skip_cfws(c) || c->p == c->end || *c->p != '=') {
+	if (!cfws_skip(c) || c->p == c->end || *c->p != '=') {
 		return false;
 	}
 	c->p++;
-	if (!skip_cfws(c)) {
+	if (!cfws_skip(c)) {
 		return false;
 	}
 	digits = c->p;
 	while (c->p < c->end && *c->p >= '0' && *c->p <= '9') {
 		c->p++;
 	}
-	if (c->p == digits || !skip_cfws(c) || c->p == c->end || *c->p != ';') {
+	if (c->p == digits || !cfws_skip(c) || c->p == c->end || *c->p != ';') {
 		return false;
 	}
 	c->p++;
@@ -304,7 +273,7 @@ is_word(char c)
 /* Reads a word without the backslashes of quoted pairs; the number of its
  * octets, 0 when it is longer than any name. */
 static size_t
-read_word(struct cursor *c, char word[ADDRESS_DOMAIN_MAX + 2])
+read_word(struct cfws_cursor *c, char word[ADDRESS_DOMAIN_MAX + 2])
 {
 	size_t n = 0;
 
@@ -317,7 +286,7 @@ read_word(struct cursor *c, char word[ADDRESS_DOMAIN_MAX + 2])
 }
 
 static enum claim
-received_spf_claim(const struct own *own, struct cursor c)
+received_spf_claim(const struct own *own, struct cfws_cursor c)
 {
 	char word[ADDRESS_DOMAIN_MAX + 2];
 	bool key = false;     /* behind "receiver", up to the semicolon */
@@ -330,7 +299,8 @@ received_spf_claim(const struct own *own, struct cursor c)
 		if (!is_word(*c.p)) {
 			key = key && *c.p != ';';
 			comment = *c.p == '(' ||
-			          (comment && (is_blank(*c.p) || *c.p == '"'));
+			          (comment &&
+			           (cfws_is_blank(*c.p) || *c.p == '"'));
 			c.p++;
 			continue;
 		}
@@ -355,7 +325,7 @@ is_forged(const struct own *own, const char *data, const struct header_field *f)
 {
 	size_t value = f->end;
 	enum kind kind = kind_of(data, f, &value);
-	struct cursor c = { data + value, data + f->end };
+	struct cfws_cursor c = { data + value, data + f->end };
 
 	switch (kind) {
 	case KIND_OTHER:

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "conf/conf.h"
 #include "mime/header.h"
+#include "policy/select.h"
 
 #define VALUE_MAX 16 /* of TLS-Required, blanks apart */
 
@@ -156,6 +157,19 @@ receipt_check(const struct conf_policy *p, const struct receipt_facts *f,
 		refuse(out, RECEIPT_CERTIFICATE, "5.7.1",
 		       "This route requires a client certificate");
 	}
+}
+
+const struct conf_policy *
+receipt_decide(const struct select *s, const struct select_question *q,
+               const struct receipt_facts *f, struct receipt_answer *out)
+{
+	const struct conf_policy *p;
+	struct select_answer a;
+
+	select_decide(s, q, &a);
+	p = a.winners[CONF_POLICY_SECURE_RECEIPT];
+	receipt_check(p, f, out);
+	return p;
 }
 
 bool

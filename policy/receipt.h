@@ -55,6 +55,15 @@ struct receipt_answer {
 void receipt_check(const struct conf_policy *p, const struct receipt_facts *f,
                    struct receipt_answer *out);
 
+/* The same of whichever policy wins for the question, which is returned; NULL:
+ * none. */
+struct select;
+struct select_question;
+const struct conf_policy *receipt_decide(const struct select *s,
+                                         const struct select_question *q,
+                                         const struct receipt_facts *f,
+                                         struct receipt_answer *out);
+
 const char *receipt_reason_word(enum receipt_reason r);
 
 /* Can a policy, whenever it is valid, demand a client certificate? Then

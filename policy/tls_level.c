@@ -55,6 +55,17 @@ tls_need_of_policy(const struct conf_policy *p, struct tls_need *out)
 	*out = need;
 }
 
+bool
+tls_need_pins(const struct tls_need *need, const char *fingerprint)
+{
+	for (size_t i = 0; i < need->fingerprints_n; i++) {
+		if (strcmp(need->fingerprints[i], fingerprint) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---- as text -------------------------------------------------------- */
 
 /* The words of the flags, in the order in which they are written. */

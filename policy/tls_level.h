@@ -55,6 +55,9 @@ struct tls_need {
  * the policy's. */
 void tls_need_of_policy(const struct conf_policy *p, struct tls_need *out);
 
+/* Is that one of its fingerprints? */
+bool tls_need_pins(const struct tls_need *need, const char *fingerprint);
+
 /*
  * The need as one line of words, equal if and only if the needs are equal; NULL
  * for one that is all zero. It is stored with the recipient and is part of a

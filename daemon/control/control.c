@@ -224,24 +224,15 @@ get_status(struct control *c, struct evhttp_request *req)
 	}
 }
 
-/* A job with parameters in its query. */
-static void
-get_with(struct control *c, struct evhttp_request *req,
-         int (*parse)(struct control_job *job, struct evkeyvalq *query,
-                      struct err *e),
-         void (*work)(struct control_job *job))
+int
+control_job_parse(struct control_job *job, control_parse_cb *parse)
 {
 	const char *text =
-		evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
+		evhttp_uri_get_query(evhttp_request_get_evhttp_uri(job->req));
 	struct evkeyvalq query = { 0 };
-	struct control_job *job;
 	struct err e;
-	int rc = 0;
+	int rc;
 
-	job = control_job_new(c, req, work);
-	if (job == NULL) {
-		return;
-	}
 	if (evhttp_parse_query_str(text == NULL ? "" : text, &query) == -1) {
 		rc = err_set(&e, ERR_INVALID, "the query is malformed");
 	} else {
@@ -249,11 +240,22 @@ get_with(struct control *c, struct evhttp_request *req,
 		evhttp_clear_headers(&query);
 	}
 	if (rc == -1) {
-		control_reply_error(req, 400, "%s", e.text);
+		control_reply_error(job->req, 400, "%s", e.text);
 		control_job_free(&job);
-		return;
 	}
-	control_job_start(job);
+	return rc;
+}
+
+/* A job with parameters in its query. */
+static void
+get_with(struct control *c, struct evhttp_request *req, control_parse_cb *parse,
+         void (*work)(struct control_job *job))
+{
+	struct control_job *job = control_job_new(c, req, work);
+
+	if (job != NULL && control_job_parse(job, parse) == 0) {
+		control_job_start(job);
+	}
 }
 
 static void

@@ -52,17 +52,6 @@ refuse(struct finding *f, const char *at, const char *reason, unsigned code,
 
 /* ---- as the session asks --- */
 
-static bool
-is_sender_routed(const struct address *a)
-{
-	for (size_t i = 0; i < a->local_len; i++) {
-		if (strchr("%!@", a->text[i]) != NULL) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static void
 check_receipt(const struct explain_work *w, const char *header_from,
               const char *at, struct finding *f)
@@ -82,12 +71,10 @@ check_receipt(const struct explain_work *w, const char *header_from,
 		.certificate = w->certificate[0] != '\0',
 		.verified = w->certificate[0] != '\0',
 	};
-	struct select_answer a;
 
-	select_decide(w->snapshot->select, &q, &a);
-	f->receipt = a.winners[CONF_POLICY_SECURE_RECEIPT];
+	f->receipt =
+		receipt_decide(w->snapshot->select, &q, &facts, &f->secure);
 	f->receipt_asked = true;
-	receipt_check(f->receipt, &facts, &f->secure);
 	if (f->secure.code != 0) {
 		refuse(f, at, receipt_reason_word(f->secure.reason),
 		       f->secure.code, f->secure.enhanced, f->secure.text);
@@ -102,6 +89,7 @@ check_rcpt(struct explain_work *w, struct finding *f)
 	admission_decide(w->snapshot->conf, &w->client,
 	                 w->from.text[0] == '\0' ? NULL : w->from.domain,
 	                 w->to.domain, &a);
+	admission_recipient(&w->to, &a);
 	f->verdict = a.verdict;
 	if (a.rcpt_domain != NULL && a.rcpt_domain->route != NULL) {
 		w->route = a.rcpt_domain->route->name;
@@ -109,12 +97,6 @@ check_rcpt(struct explain_work *w, struct finding *f)
 	if (a.verdict == ADMISSION_REFUSED) {
 		refuse(f, "RCPT", admission_reason_word(a.reason), a.code,
 		       a.enhanced, a.text);
-	} else if (w->to.literal) {
-		refuse(f, "RCPT", "address_literal", 550, "5.1.2",
-		       "Mail to address literals is not delivered");
-	} else if (a.verdict == ADMISSION_INBOUND && is_sender_routed(&w->to)) {
-		refuse(f, "RCPT", "routed_address", 550, "5.7.1",
-		       "Routing within an address is not allowed");
 	} else {
 		check_receipt(w, NULL, "RCPT", f);
 	}
@@ -142,20 +124,8 @@ check_header(struct explain_work *w, struct finding *f)
 	const struct conf *c = w->snapshot->conf;
 	struct admission_answer a = { 0 };
 
-	if (w->header_len > c->limits.header_size) {
-		refuse(f, "DATA", "header_size", 552, "5.3.4",
-		       "The header is too large");
-		return;
-	}
-	if (header_count(w->header, w->header_len, "Received") >
-	    c->limits.hops) {
-		refuse(f, "DATA", "loop", 554, "5.4.6",
-		       "The message is going in circles");
-		return;
-	}
-	if (f->verdict != ADMISSION_INBOUND) {
-		admission_header_from(c, w->header, w->header_len, &a);
-	}
+	admission_header(c, w->header, w->header_len,
+	                 f->verdict != ADMISSION_INBOUND, &a);
 	if (a.code != 0) {
 		refuse(f, "DATA", admission_reason_word(a.reason), a.code,
 		       a.enhanced, a.text);

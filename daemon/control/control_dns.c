@@ -241,8 +241,9 @@ add_page(struct dns_work *w, const char *cursor, struct err *e)
 }
 
 static int
-parse(struct dns_work *w, const struct evkeyvalq *query, struct err *e)
+parse(struct control_job *job, struct evkeyvalq *query, struct err *e)
 {
+	struct dns_work *w = job->dns;
 	const struct evkeyval *kv;
 	const char *cursor = NULL;
 
@@ -281,40 +282,26 @@ prepare(struct dns_work *w)
 		q->signing = &w->signing[i];
 		q->keep_until = w->keep_until;
 	}
-	w->survey.domains = w->domains;
 	w->survey.done = on_done;
 }
 
 void
 control_dns_get(struct control *c, struct evhttp_request *req)
 {
-	const char *text =
-		evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
 	struct control_job *job = control_job_new(c, req, dns_work);
-	struct evkeyvalq query = { 0 };
 	struct dns_work *w;
-	struct err e;
-	int rc;
 
 	if (job == NULL) {
 		return;
 	}
 	w = mem_alloc(sizeof(*w));
 	w->job = job;
+	w->survey.domains = w->domains;
 	w->arena = arena_new(1024);
 	job->dns = w;
 	job->later = true;
 	w->snapshot = snapshot_ref(c->o.snapshot(c->o.arg));
-	if (evhttp_parse_query_str(text == NULL ? "" : text, &query) == -1) {
-		rc = err_set(&e, ERR_INVALID, "the query is malformed");
-	} else {
-		rc = parse(w, &query, &e);
-		evhttp_clear_headers(&query);
-	}
-	if (rc == -1) {
-		control_reply_error(req, 400, "%s", e.text);
-		w->survey.n = 0;
-		control_job_free(&job);
+	if (control_job_parse(job, parse) == -1) {
 		return;
 	}
 	prepare(w);

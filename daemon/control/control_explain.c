@@ -202,8 +202,9 @@ has_certificate_name(void *arg, const char *name)
 }
 
 static int
-parse(struct explain_work *w, const struct evkeyvalq *query, struct err *e)
+parse(struct control_job *job, struct evkeyvalq *query, struct err *e)
 {
+	struct explain_work *w = job->explain;
 	if (check_names(query, e) == -1) {
 		return -1;
 	}
@@ -310,13 +311,8 @@ explain_work(struct control_job *job)
 void
 control_explain_post(struct control *c, struct evhttp_request *req)
 {
-	const char *text =
-		evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
 	struct control_job *job = control_job_new(c, req, explain_work);
-	struct evkeyvalq query = { 0 };
 	struct explain_work *w;
-	struct err e;
-	int rc;
 
 	if (job == NULL) {
 		return;
@@ -325,15 +321,7 @@ control_explain_post(struct control *c, struct evhttp_request *req)
 	job->explain = w;
 	job->later = true;
 	w->snapshot = snapshot_ref(c->o.snapshot(c->o.arg));
-	if (evhttp_parse_query_str(text == NULL ? "" : text, &query) == -1) {
-		rc = err_set(&e, ERR_INVALID, "the query is malformed");
-	} else {
-		rc = parse(w, &query, &e);
-		evhttp_clear_headers(&query);
-	}
-	if (rc == -1) {
-		control_reply_error(req, 400, "%s", e.text);
-		control_job_free(&job);
+	if (control_job_parse(job, parse) == -1) {
 		return;
 	}
 	take_body(w, req);

@@ -80,6 +80,10 @@ void control_reply_error(struct evhttp_request *req, int code, const char *fmt,
 struct control_job *control_job_new(struct control *c,
                                     struct evhttp_request *req,
                                     void (*work)(struct control_job *job));
+/* Reads the query of the request. -1: it was answered 400, the job is gone. */
+typedef int control_parse_cb(struct control_job *job, struct evkeyvalq *query,
+                             struct err *e);
+int control_job_parse(struct control_job *job, control_parse_cb *parse);
 void control_job_start(struct control_job *job);
 void control_job_free(struct control_job **job);
 /* Any thread: run comes on the main thread, where it ends the job by

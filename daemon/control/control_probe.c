@@ -505,8 +505,9 @@ set_name(struct control_probe *p, const char *text, struct err *e)
 }
 
 static int
-parse(struct control_probe *p, const struct evkeyvalq *query, struct err *e)
+parse(struct control_job *job, struct evkeyvalq *query, struct err *e)
 {
+	struct control_probe *p = job->probe;
 	static const char *const known[] = { "name", "port", "from" };
 	const char *name = control_query(query, "name");
 	const char *from = control_query(query, "from");
@@ -548,12 +549,7 @@ parse(struct control_probe *p, const struct evkeyvalq *query, struct err *e)
 void
 control_probe_get(struct control *c, struct evhttp_request *req)
 {
-	const char *text =
-		evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
-	struct evkeyvalq query = { 0 };
 	struct control_job *job = control_job_new(c, req, NULL);
-	struct err e;
-	int rc;
 
 	if (job == NULL) {
 		return;
@@ -561,15 +557,7 @@ control_probe_get(struct control *c, struct evhttp_request *req)
 	struct control_probe *p =
 		control_probe_new(job, c->o.snapshot(c->o.arg));
 	p->done = on_done;
-	if (evhttp_parse_query_str(text == NULL ? "" : text, &query) == -1) {
-		rc = err_set(&e, ERR_INVALID, "the query is malformed");
-	} else {
-		rc = parse(p, &query, &e);
-		evhttp_clear_headers(&query);
-	}
-	if (rc == -1) {
-		control_reply_error(req, 400, "%s", e.text);
-		control_job_free(&job);
+	if (control_job_parse(job, parse) == -1) {
 		return;
 	}
 	c->jobs++;

@@ -292,22 +292,15 @@ list_work(struct control_job *job)
 }
 
 static int
-parse_query(struct control_job *job, struct err *e)
+parse_query(struct control_job *job, struct evkeyvalq *query, struct err *e)
 {
-	const char *text =
-		evhttp_uri_get_query(evhttp_request_get_evhttp_uri(job->req));
-	struct evkeyvalq query = { 0 };
 	const struct evkeyval *kv;
 	int rc = 0;
 
-	if (evhttp_parse_query_str(text == NULL ? "" : text, &query) == -1) {
-		return err_set(e, ERR_INVALID, "the query is malformed");
-	}
-	for (kv = query.tqh_first; rc == 0 && kv != NULL;
+	for (kv = query->tqh_first; rc == 0 && kv != NULL;
 	     kv = kv->next.tqe_next) {
 		rc = parse_one(job->senders, kv->key, kv->value, e);
 	}
-	evhttp_clear_headers(&query);
 	return rc;
 }
 
@@ -315,17 +308,14 @@ void
 control_senders_get(struct control *c, struct evhttp_request *req)
 {
 	struct control_job *job = new_job(c, req, list_work);
-	struct err e;
 
 	if (job == NULL) {
 		return;
 	}
 	job->senders->filter.limit = LIMIT_DEFAULT;
-	if (parse_query(job, &e) == -1) {
-		refuse(job, &e);
-		return;
+	if (control_job_parse(job, parse_query) == 0) {
+		control_job_start(job);
 	}
-	control_job_start(job);
 }
 
 /* ---- POST: changes ---------------------------------------------------- */

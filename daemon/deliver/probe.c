@@ -64,17 +64,6 @@ reap(struct task *t)
 	free((char *)t - offsetof(struct probe, reap));
 }
 
-static bool
-fingerprint_known(const struct tls_need *need, const struct tls_facts *f)
-{
-	for (size_t i = 0; i < need->fingerprints_n; i++) {
-		if (strcmp(need->fingerprints[i], f->fingerprint) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static void
 judge(const struct tls_need *need, const struct probe_host *h,
       struct probe_view *v)
@@ -101,8 +90,9 @@ judge(const struct tls_need *need, const struct probe_host *h,
 	v->peer = s->shown;
 	if (need->fingerprints_n > 0 && v->floor.auth == TLS_AUTH_PKIX &&
 	    s->shown >= TLS_PEER_UNTRUSTED) {
-		v->peer = fingerprint_known(need, &s->tls) ? TLS_PEER_TRUSTED
-		                                           : TLS_PEER_UNTRUSTED;
+		v->peer = tls_need_pins(need, s->tls.fingerprint)
+		                  ? TLS_PEER_TRUSTED
+		                  : TLS_PEER_UNTRUSTED;
 	}
 	v->move = tls_floor_move(&v->floor, v->peer);
 	v->goes = v->move != TLS_MOVE_AWAY && s->status.code == 0;

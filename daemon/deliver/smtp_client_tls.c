@@ -199,12 +199,7 @@ check_fingerprints(const struct tls_need *need, struct tls_facts *f)
 	if (need->fingerprints_n == 0) {
 		return;
 	}
-	f->verified = false;
-	for (size_t i = 0; i < need->fingerprints_n; i++) {
-		if (strcmp(need->fingerprints[i], f->fingerprint) == 0) {
-			f->verified = true;
-		}
-	}
+	f->verified = tls_need_pins(need, f->fingerprint);
 	f->fault = f->verified ? TLS_FAULT_NONE : TLS_FAULT_UNTRUSTED;
 	(void)snprintf(f->verify_text, sizeof(f->verify_text), "%s",
 	               f->verified ? "" : "no fingerprint of the policy");

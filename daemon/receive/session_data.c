@@ -239,19 +239,7 @@ check_header(struct session *s)
 	size_t len = 0;
 	const char *header = content_header(s, &len);
 
-	if (len > conf->limits.header_size) {
-		content_doom(s, 552, "5.3.4", "The header is too large",
-		             "header_size");
-		return;
-	}
-	if (header_count(header, len, "Received") > conf->limits.hops) {
-		content_doom(s, 554, "5.4.6", "The message is going in circles",
-		             "loop");
-		return;
-	}
-	if (s->tx.need_internal_from) {
-		admission_header_from(conf, header, len, &a);
-	}
+	admission_header(conf, header, len, s->tx.need_internal_from, &a);
 	if (a.code != 0) {
 		content_doom(s, a.code, a.enhanced, a.text,
 		             admission_reason_word(a.reason));

@@ -260,18 +260,6 @@ give_postmaster_domain(const struct conf *c, struct address *a)
 	return false;
 }
 
-/* Would a host of ours that trusts us be asked to relay (B20)? */
-static bool
-is_sender_routed(const struct address *a)
-{
-	for (size_t i = 0; i < a->local_len; i++) {
-		if (strchr("%!@", a->text[i]) != NULL) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static void
 refuse_rcpt(struct session *s, const char *reason, unsigned code,
             const char *enhanced, const char *text, const char *rcpt)
@@ -414,21 +402,10 @@ admit_rcpt(struct session *s, struct command_rcpt *r,
 		return false;
 	}
 	decide(s, to->domain, a);
+	admission_recipient(to, a);
 	if (a->verdict == ADMISSION_REFUSED) {
 		refuse_rcpt(s, admission_reason_word(a->reason), a->code,
 		            a->enhanced, a->text, to->text);
-		return false;
-	}
-	if (to->literal) {
-		refuse_rcpt(s, "address_literal", 550, "5.1.2",
-		            "Mail to address literals is not delivered",
-		            to->text);
-		return false;
-	}
-	if (a->verdict == ADMISSION_INBOUND && is_sender_routed(to)) {
-		refuse_rcpt(s, "routed_address", 550, "5.7.1",
-		            "Routing within an address is not allowed",
-		            to->text);
 		return false;
 	}
 	return session_receipt_rcpt(s, to->text,

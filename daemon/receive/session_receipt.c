@@ -15,8 +15,8 @@
 /* Asked as the decision at the end of data will be (daemon/queue/decide.h), but
  * for the From field, which RCPT cannot know. */
 static const struct conf_policy *
-winner_of(const struct session *s, const char *rcpt, bool inbound,
-          const char *header_from)
+ask(const struct session *s, const char *rcpt, bool inbound,
+    const char *header_from, struct receipt_answer *out)
 {
 	const struct transaction *tx = &s->tx;
 	struct select_question q = {
@@ -27,16 +27,6 @@ winner_of(const struct session *s, const char *rcpt, bool inbound,
 		.null_internal = !inbound,
 		.now_ms = tx->env->received_ms,
 	};
-	struct select_answer a;
-
-	select_decide(tx->snap->select, &q, &a);
-	return a.winners[CONF_POLICY_SECURE_RECEIPT];
-}
-
-static void
-check(const struct session *s, const struct conf_policy *p,
-      struct receipt_answer *out)
-{
 	struct receipt_facts f = {
 		.tls = s->tls.active,
 		.version = s->tls.version,
@@ -45,7 +35,7 @@ check(const struct session *s, const struct conf_policy *p,
 		.verified = s->tls.verified,
 	};
 
-	receipt_check(p, &f, out);
+	return receipt_decide(tx->snap->select, &q, &f, out);
 }
 
 bool
@@ -57,8 +47,7 @@ session_receipt_rcpt(struct session *s, const char *rcpt, bool inbound)
 	if (!select_has_type(s->tx.snap->select, CONF_POLICY_SECURE_RECEIPT)) {
 		return true;
 	}
-	p = winner_of(s, rcpt, inbound, NULL);
-	check(s, p, &a);
+	p = ask(s, rcpt, inbound, NULL, &a);
 	if (a.code == 0) {
 		return true;
 	}
@@ -77,10 +66,10 @@ check_from(struct session *s, const char *from)
 
 	for (uint32_t i = 0; i < tx->rcpts_n; i++) {
 		const struct pending_rcpt *r = &tx->rcpts[i];
-		const struct conf_policy *p = winner_of(
-			s, r->address, r->direction == DIRECTION_INBOUND, from);
+		const struct conf_policy *p =
+			ask(s, r->address, r->direction == DIRECTION_INBOUND,
+		            from, &a);
 
-		check(s, p, &a);
 		if (a.code != 0) {
 			content_doom(s, a.code, a.enhanced, a.text,
 			             receipt_reason_word(a.reason));

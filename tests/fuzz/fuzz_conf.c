@@ -13,6 +13,7 @@
 
 #include "conf/load.h"
 #include "conf/policy_private.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
@@ -27,13 +28,6 @@ __lsan_default_suppressions(void)
 {
 	return "leak:libconfig.so\n";
 }
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 static char folder[] = "/tmp/sortie-fuzz-conf-XXXXXX";
 static char main_file[64];

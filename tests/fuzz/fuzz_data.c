@@ -8,15 +8,9 @@
 #include <string.h>
 
 #include "daemon/receive/decoder.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 #define EVERY_CUT_MAX 96 /* longer input is cut in steps */
 

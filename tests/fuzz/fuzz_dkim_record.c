@@ -14,15 +14,9 @@
 
 #include "dkim/record.h"
 #include "dkim/record_private.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 #define KEY_MAX 6000
 

@@ -7,16 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/common_check.h"
 #include "tests/unit/common_dkim.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 #define ROOM ((size_t)1 << 26)
 

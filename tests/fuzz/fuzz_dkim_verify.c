@@ -13,16 +13,10 @@
 
 #include "base/mem.h"
 #include "dkim/verifier.h"
+#include "tests/fuzz/common_check.h"
 #include "tests/unit/common_signature.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 struct world {
 	struct dns_record record;

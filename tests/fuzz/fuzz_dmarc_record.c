@@ -9,15 +9,9 @@
 #include <string.h>
 
 #include "policy/dmarc.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 static void
 check_text(const char *text, size_t size)

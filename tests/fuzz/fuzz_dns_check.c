@@ -16,15 +16,9 @@
 #include "dkim/key.h"
 #include "policy/dns_check.h"
 #include "spf/checker.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 #define RECORDS_MAX 20
 #define INCLUDE     "nb.example.net"

@@ -10,15 +10,9 @@
 #include "mime/downgrade.h"
 #include "mime/encode.h"
 #include "mime/structure.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 static void
 decode(const char *msg, const struct structure_part *p, struct buf *out)

@@ -14,15 +14,9 @@
 #include "mime/encode.h"
 #include "mime/header.h"
 #include "mime/structure.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 #define RECIPIENTS_MAX 4
 #define TEXTS_MAX      (RECIPIENTS_MAX * 4 + 2)

@@ -8,15 +8,9 @@
 
 #include "mime/header.h"
 #include "mime/structure.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 static void
 walk_fields(const char *msg, size_t len)

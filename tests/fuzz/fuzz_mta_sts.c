@@ -7,15 +7,9 @@
 #include <string.h>
 
 #include "policy/mta_sts.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 static void
 check_record(const uint8_t *data, size_t size)

@@ -8,15 +8,9 @@
 
 #include "daemon/receive/command.h"
 #include "daemon/receive/password.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 static void
 check_fault(const struct command_fault *f)

@@ -18,16 +18,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tests/fuzz/common_check.h"
 #include "tests/unit/common_spf_zone.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 /* Each round asks for one answer more at least: a record and up to ten hosts
  * for each look-up that counts, and the validated names. */

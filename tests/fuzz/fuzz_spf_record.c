@@ -11,15 +11,9 @@
 #include "base/mem.h"
 #include "spf/checker.h"
 #include "spf/term.h"
+#include "tests/fuzz/common_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			abort();                                               \
-		}                                                              \
-	} while (0)
 
 #define RECORDS_MAX 8
 

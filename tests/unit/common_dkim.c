@@ -57,6 +57,24 @@ common_dkim_tear_down(struct common_dkim *c)
 	}
 }
 
+struct common_dkim common_dkim_all;
+
+int
+common_dkim_group_set_up(void **state)
+{
+	(void)state;
+	common_dkim_set_up(&common_dkim_all);
+	return 0;
+}
+
+int
+common_dkim_group_tear_down(void **state)
+{
+	(void)state;
+	common_dkim_tear_down(&common_dkim_all);
+	return 0;
+}
+
 void
 common_dkim_message_init(struct common_dkim_message *m)
 {
@@ -65,6 +83,15 @@ common_dkim_message_init(struct common_dkim_message *m)
 	/* An address also for nothing. */
 	NEED(buf_reserve(&m->header, 1) != NULL);
 	NEED(buf_reserve(&m->body, 1) != NULL);
+}
+
+void
+common_dkim_message_set(struct common_dkim_message *m, const char *header,
+                        const char *body)
+{
+	common_dkim_message_init(m);
+	buf_puts(&m->header, header);
+	buf_puts(&m->body, body);
 }
 
 void

@@ -26,6 +26,10 @@ struct common_dkim {
 
 void common_dkim_set_up(struct common_dkim *c);
 void common_dkim_tear_down(struct common_dkim *c);
+/* The same for a group of tests. */
+extern struct common_dkim common_dkim_all;
+int common_dkim_group_set_up(void **state);
+int common_dkim_group_tear_down(void **state);
 
 /* A message in two parts: the header with its empty line, the body. */
 struct common_dkim_message {
@@ -34,6 +38,8 @@ struct common_dkim_message {
 };
 
 void common_dkim_message_init(struct common_dkim_message *m);
+void common_dkim_message_set(struct common_dkim_message *m, const char *header,
+                             const char *body);
 void common_dkim_message_clear(struct common_dkim_message *m);
 /* Anything that can be signed; odd: white space before colons, too. */
 void common_dkim_message_random(struct common_dkim_message *m, bool odd,

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "conf/conf.h"
 #include "policy/admission.h"
 #include "tests/unit/common_conf_load.h"
@@ -232,6 +233,84 @@ test_header_from(void **state)
 	conf_unref(&lax);
 }
 
+/* B20: what RCPT refuses of an address, after the verdict. */
+static void
+test_recipient(void **state)
+{
+	static const struct {
+		const char *to;
+		enum admission_verdict verdict;
+		enum admission_reason reason;
+	} rows[] = {
+		{ "a@example.com", ADMISSION_INBOUND, ADMISSION_NO_REASON },
+		{ "a%b@example.com", ADMISSION_INBOUND, ADMISSION_ROUTED },
+		{ "b.test!a@example.com", ADMISSION_INBOUND, ADMISSION_ROUTED },
+		{ "\"a@b.test\"@example.com", ADMISSION_INBOUND,
+		  ADMISSION_ROUTED },
+		{ "a%b@example.com", ADMISSION_INTERNAL, ADMISSION_NO_REASON },
+		{ "a%b@partner.test", ADMISSION_OUTBOUND, ADMISSION_NO_REASON },
+		{ "a@[192.0.2.1]", ADMISSION_OUTBOUND, ADMISSION_LITERAL },
+		{ "a@[192.0.2.1]", ADMISSION_INBOUND, ADMISSION_LITERAL },
+		{ "a@[192.0.2.1]", ADMISSION_REFUSED, ADMISSION_RELAY },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct admission_answer a = { .verdict = rows[i].verdict };
+		struct address to;
+		struct err e;
+
+		if (rows[i].verdict == ADMISSION_REFUSED) {
+			a.reason = ADMISSION_RELAY; /* the first one stays */
+		}
+		assert_int_equal(address_parse(rows[i].to, strlen(rows[i].to),
+		                               0, &to, &e),
+		                 0);
+		admission_recipient(&to, &a);
+		if (a.reason != rows[i].reason) {
+			fail_msg("%s: %s", rows[i].to,
+			         admission_reason_word(a.reason));
+		}
+		assert_int_equal(a.verdict == ADMISSION_REFUSED,
+		                 rows[i].reason != ADMISSION_NO_REASON);
+	}
+}
+
+static void
+test_header(void **state)
+{
+	struct conf *c =
+		load("limits = { hops = 3; header_size = \"64K\"; };\n");
+	struct admission_answer a;
+	struct buf text;
+
+	(void)state;
+	buf_init(&text, 70000);
+	buf_puts(&text, "From: a@example.com\r\n");
+	for (unsigned hops = 1; hops <= 4; hops++) {
+		buf_puts(&text, "Received: x\r\n");
+		admission_header(c, buf_ptr(&text), buf_len(&text), true, &a);
+		assert_int_equal(a.reason, hops > 3 ? ADMISSION_LOOP
+		                                    : ADMISSION_NO_REASON);
+	}
+	assert_int_equal(a.code, 554);
+	admission_header(c, "To: x\r\n", 7, true, &a);
+	assert_int_equal(a.reason, ADMISSION_HEADER_FROM);
+	admission_header(c, "To: x\r\n", 7, false, &a);
+	assert_int_equal(a.code, 0);
+	buf_reset(&text, 70000);
+	while (buf_len(&text) < 65537) {
+		buf_puts(&text, "x");
+	}
+	admission_header(c, buf_ptr(&text), 65536, false, &a);
+	assert_int_equal(a.code, 0);
+	admission_header(c, buf_ptr(&text), 65537, false, &a);
+	assert_int_equal(a.reason, ADMISSION_HEADER_SIZE);
+	assert_int_equal(a.code, 552);
+	buf_clear(&text);
+	conf_unref(&c);
+}
+
 int
 main(void)
 {
@@ -239,6 +318,8 @@ main(void)
 		cmocka_unit_test(test_matrix),
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_header_from),
+		cmocka_unit_test(test_recipient),
+		cmocka_unit_test(test_header),
 	};
 
 	return cmocka_run_group_tests(tests, common_conf_set_up,

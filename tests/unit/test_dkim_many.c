@@ -47,24 +47,6 @@
 #define MANY 100000
 #endif
 
-static struct common_dkim all;
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	common_dkim_set_up(&all);
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	common_dkim_tear_down(&all);
-	return 0;
-}
-
 /* ---- random messages ------------------------------------------------- */
 
 static void
@@ -95,19 +77,20 @@ try_random(uint64_t seed, const char **why)
 	common_dkim_message_random(&m, true, &random);
 	const char *names = which[common_dkim_random(&random) % 5];
 	unsigned wanted = (unsigned)strlen(names);
-	if (common_dkim_sign(&all, names, &m, &random, &fields, &e) != 0) {
+	if (common_dkim_sign(&common_dkim_all, names, &m, &random, &fields,
+	                     &e) != 0) {
 		*why = "not signed";
 		goto out;
 	}
 	common_dkim_join(&fields, &m, &whole);
 	*why = "libopendkim";
-	if (common_dkim_verify(&all, buf_ptr(&whole), buf_len(&whole), &n,
-	                       why) == wanted &&
+	if (common_dkim_verify(&common_dkim_all, buf_ptr(&whole),
+	                       buf_len(&whole), &n, why) == wanted &&
 	    n >= wanted) {
 		good++;
 	}
-	if (common_dkim_library(&all, buf_ptr(&whole), buf_len(&whole), &n) ==
-	    wanted) {
+	if (common_dkim_library(&common_dkim_all, buf_ptr(&whole),
+	                        buf_len(&whole), &n) == wanted) {
 		good++;
 	}
 out:
@@ -150,9 +133,9 @@ test_random_changes(void **state)
 		buf_init(&whole, ROOM);
 		common_dkim_message_random(&m, true, &random);
 		buf_puts(&m.body, "x");
-		assert_int_equal(
-			common_dkim_sign(&all, "re", &m, &random, &fields, &e),
-			0);
+		assert_int_equal(common_dkim_sign(&common_dkim_all, "re", &m,
+		                                  &random, &fields, &e),
+		                 0);
 		size_t len = buf_len(&m.body);
 		size_t at = common_dkim_random(&random) % len;
 		while (memchr(" \t\r\n", buf_ptr(&m.body)[at], 4) != NULL) {
@@ -160,7 +143,8 @@ test_random_changes(void **state)
 		}
 		buf_ptr(&m.body)[at] ^= 0x40;
 		common_dkim_join(&fields, &m, &whole);
-		assert_int_equal(common_dkim_verify(&all, buf_ptr(&whole),
+		assert_int_equal(common_dkim_verify(&common_dkim_all,
+		                                    buf_ptr(&whole),
 		                                    buf_len(&whole), &n, NULL),
 		                 0);
 		assert_true(n >= 2);
@@ -236,7 +220,8 @@ sign_many(const char *names, size_t n)
 	buf_init(&out, ROOM);
 	for (size_t i = 0; i < n; i++) {
 		buf_reset(&out, ROOM);
-		if (common_dkim_sign(&all, names, &m, NULL, &out, &e) != 0) {
+		if (common_dkim_sign(&common_dkim_all, names, &m, NULL, &out,
+		                     &e) != 0) {
 			fail_msg("%s", e.text);
 		}
 	}
@@ -272,9 +257,10 @@ test_memory(void **state)
 static void
 test_memory_given_up(void **state)
 {
-	const struct dkim_signer *s[2] = { dkim_keyring_find(all.ring, "rsa"),
-		                           dkim_keyring_find(all.ring,
-		                                             "ed25519") };
+	const struct dkim_signer *s[2] = {
+		dkim_keyring_find(common_dkim_all.ring, "rsa"),
+		dkim_keyring_find(common_dkim_all.ring, "ed25519")
+	};
 	size_t used = 0;
 	struct err e = { 0 };
 
@@ -527,8 +513,8 @@ write_messages(const char *dir)
 		buf_init(&whole, ROOM);
 		common_dkim_message_random(&m, false, &random);
 		buf_puts(&m.body, "\r\n"); /* as after DATA */
-		NEED(common_dkim_sign(&all, "2e", &m, &random, &fields, &e) ==
-		     0);
+		NEED(common_dkim_sign(&common_dkim_all, "2e", &m, &random,
+		                      &fields, &e) == 0);
 		signatures += 2;
 		common_dkim_join(&fields, &m, &whole);
 		keep(path, &whole);
@@ -557,7 +543,7 @@ test_python(void **state)
 		char *path = mem_printf("%s/%s.txt", dir, names[i]);
 
 		buf_init(&record, ROOM);
-		buf_puts(&record, all.records[i]);
+		buf_puts(&record, common_dkim_all.records[i]);
 		keep(path, &record);
 		buf_clear(&record);
 		free(path);
@@ -603,5 +589,6 @@ main(void)
 		cmocka_unit_test(test_python),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, common_dkim_group_set_up,
+	                              common_dkim_group_tear_down);
 }

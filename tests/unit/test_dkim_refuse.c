@@ -22,32 +22,6 @@
 
 static const char bare_header[] = "From: A <a@example.com>\r\n\r\n";
 
-static struct common_dkim all;
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	common_dkim_set_up(&all);
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	common_dkim_tear_down(&all);
-	return 0;
-}
-
-static void
-message(struct common_dkim_message *m, const char *header, const char *body)
-{
-	common_dkim_message_init(m);
-	buf_puts(&m->header, header);
-	buf_puts(&m->body, body);
-}
-
 /* ---- refusals -------------------------------------------------------- */
 
 struct refusal {
@@ -103,9 +77,10 @@ static const struct refusal refusals[] = {
 static void
 expect_refusal(const struct refusal *r, size_t piece)
 {
-	const struct dkim_signer *s[2] = { dkim_keyring_find(all.ring, "rsa"),
-		                           dkim_keyring_find(all.ring,
-		                                             "ed25519") };
+	const struct dkim_signer *s[2] = {
+		dkim_keyring_find(common_dkim_all.ring, "rsa"),
+		dkim_keyring_find(common_dkim_all.ring, "ed25519")
+	};
 	struct err e = { 0 };
 	struct dkim_signing *g = dkim_signing_new(s, 2, COMMON_DKIM_NOW_MS, &e);
 	struct buf out;
@@ -159,35 +134,42 @@ test_limits(void **state)
 
 	(void)state;
 	buf_init(&out, ROOM);
-	message(&m, "From: a@example.com\r\n", "");
+	common_dkim_message_set(&m, "From: a@example.com\r\n", "");
 	for (int i = 0; i < 255; i++) {
 		buf_puts(&m.header, "To: b\r\n");
 	}
-	assert_int_equal(common_dkim_sign(&all, "r", &m, NULL, &out, &e), 0);
+	assert_int_equal(
+		common_dkim_sign(&common_dkim_all, "r", &m, NULL, &out, &e), 0);
 	buf_puts(&m.header, "To: b\r\n");
-	assert_int_equal(common_dkim_sign(&all, "r", &m, NULL, &out, &e), -1);
+	assert_int_equal(
+		common_dkim_sign(&common_dkim_all, "r", &m, NULL, &out, &e),
+		-1);
 	assert_int_equal(e.code, ERR_LIMIT);
 	assert_non_null(strstr(e.text, "more than 256 fields"));
 	common_dkim_message_clear(&m);
 
 	/* The library would sign some of them and say nothing. */
-	message(&m, "From: a@example.com\r\n", "");
+	common_dkim_message_set(&m, "From: a@example.com\r\n", "");
 	for (int i = 0; i < 170; i++) {
 		buf_puts(&m.header, "List-Unsubscribe-Post: b\r\n");
 	}
-	assert_int_equal(common_dkim_sign(&all, "r", &m, NULL, &out, &e), -1);
+	assert_int_equal(
+		common_dkim_sign(&common_dkim_all, "r", &m, NULL, &out, &e),
+		-1);
 	assert_int_equal(e.code, ERR_LIMIT);
 	assert_non_null(strstr(e.text, "3500 octets"));
 	common_dkim_message_clear(&m);
 
 	/* And hash half of a word for which it got no memory. */
-	message(&m, bare_header, "");
+	common_dkim_message_set(&m, bare_header, "");
 	char *block = mem_alloc((size_t)1 << 20);
 	memset(block, 'x', (size_t)1 << 20);
 	for (int i = 0; i < 80; i++) {
 		buf_add(&m.body, block, (size_t)1 << 20);
 	}
-	assert_int_equal(common_dkim_sign(&all, "re", &m, NULL, &out, &e), -1);
+	assert_int_equal(
+		common_dkim_sign(&common_dkim_all, "re", &m, NULL, &out, &e),
+		-1);
 	assert_int_equal(e.code, ERR_LIMIT);
 	assert_non_null(strstr(e.text, "more memory"));
 	common_dkim_message_clear(&m);
@@ -197,12 +179,14 @@ test_limits(void **state)
 	/* The next one is not hurt. */
 	struct buf whole;
 	unsigned n = 0;
-	message(&m, bare_header, "text\r\n");
+	common_dkim_message_set(&m, bare_header, "text\r\n");
 	buf_init(&out, ROOM);
 	buf_init(&whole, ROOM);
-	assert_int_equal(common_dkim_sign(&all, "re", &m, NULL, &out, &e), 0);
+	assert_int_equal(
+		common_dkim_sign(&common_dkim_all, "re", &m, NULL, &out, &e),
+		0);
 	common_dkim_join(&out, &m, &whole);
-	assert_int_equal(common_dkim_verify(&all, buf_ptr(&whole),
+	assert_int_equal(common_dkim_verify(&common_dkim_all, buf_ptr(&whole),
 	                                    buf_len(&whole), &n, NULL),
 	                 2);
 	buf_clear(&out);
@@ -261,7 +245,8 @@ test_memory(void **state)
 static void
 test_misuse(void **state)
 {
-	const struct dkim_signer *s = dkim_keyring_find(all.ring, "rsa");
+	const struct dkim_signer *s =
+		dkim_keyring_find(common_dkim_all.ring, "rsa");
 	struct err e = { 0 };
 	struct dkim_signing *g = NULL;
 	struct buf out;
@@ -303,5 +288,6 @@ main(void)
 		cmocka_unit_test(test_misuse),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, common_dkim_group_set_up,
+	                              common_dkim_group_tear_down);
 }

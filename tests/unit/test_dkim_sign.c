@@ -22,32 +22,6 @@
 
 #define ROOM ((size_t)1 << 24)
 
-static struct common_dkim all;
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	common_dkim_set_up(&all);
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	common_dkim_tear_down(&all);
-	return 0;
-}
-
-static void
-message(struct common_dkim_message *m, const char *header, const char *body)
-{
-	common_dkim_message_init(m);
-	buf_puts(&m->header, header);
-	buf_puts(&m->body, body);
-}
-
 /* The field of a signature by one definition; to be freed. */
 static char *
 field_of(const char *name, const char *header, const char *body)
@@ -58,9 +32,9 @@ field_of(const char *name, const char *header, const char *body)
 	char *text = NULL;
 	size_t len = 0;
 
-	message(&m, header, body);
+	common_dkim_message_set(&m, header, body);
 	buf_init(&out, ROOM);
-	if (common_dkim_sign(&all, name, &m, NULL, &out, &e) != 0) {
+	if (common_dkim_sign(&common_dkim_all, name, &m, NULL, &out, &e) != 0) {
 		fail_msg("%s", e.text);
 	}
 	text = buf_steal(&out, &len);
@@ -268,12 +242,12 @@ holds(const struct buf *fields, const struct common_dkim_message *m,
 	buf_add(&changed.body, buf_ptr(&m->body), buf_len(&m->body));
 	common_dkim_join(fields, &changed, &whole);
 
-	unsigned good = common_dkim_verify(&all, buf_ptr(&whole),
+	unsigned good = common_dkim_verify(&common_dkim_all, buf_ptr(&whole),
 	                                   buf_len(&whole), &n, NULL);
 	assert_int_equal(n, 3);
 	/* Without a From it looks at none. */
-	unsigned library =
-		common_dkim_library(&all, buf_ptr(&whole), buf_len(&whole), &n);
+	unsigned library = common_dkim_library(
+		&common_dkim_all, buf_ptr(&whole), buf_len(&whole), &n);
 	assert_true(n == 3 || library == 0);
 	if (good != library) {
 		fail_msg("%u, libopendkim %u: %s", good, library,
@@ -292,9 +266,10 @@ added(const char *header, const char *name, unsigned good)
 	struct buf fields;
 	char *line = mem_printf("%s: x@evil.example\r\n", name);
 
-	message(&m, header, "text\r\n");
+	common_dkim_message_set(&m, header, "text\r\n");
 	buf_init(&fields, ROOM);
-	assert_int_equal(common_dkim_sign(&all, "re2", &m, NULL, &fields, &e),
+	assert_int_equal(common_dkim_sign(&common_dkim_all, "re2", &m, NULL,
+	                                  &fields, &e),
 	                 0);
 	assert_int_equal(holds(&fields, &m, "", ""), 3);
 	if (holds(&fields, &m, line, "") != good ||
@@ -344,9 +319,10 @@ test_changes(void **state)
 	size_t len = 0;
 
 	(void)state;
-	message(&m, full_header, "text\r\nmore\r\n");
+	common_dkim_message_set(&m, full_header, "text\r\nmore\r\n");
 	buf_init(&fields, ROOM);
-	assert_int_equal(common_dkim_sign(&all, "re2", &m, NULL, &fields, &e),
+	assert_int_equal(common_dkim_sign(&common_dkim_all, "re2", &m, NULL,
+	                                  &fields, &e),
 	                 0);
 	len = buf_len(&m.header);
 	for (size_t i = 0; i + 2 < len; i++) {
@@ -440,12 +416,13 @@ verified(const char *what, struct common_dkim_message *m)
 
 	buf_init(&fields, ROOM);
 	buf_init(&whole, SIZE_MAX / 4);
-	if (common_dkim_sign(&all, "re", m, NULL, &fields, &e) != 0) {
+	if (common_dkim_sign(&common_dkim_all, "re", m, NULL, &fields, &e) !=
+	    0) {
 		fail_msg("%s: %s", what, e.text);
 	}
 	common_dkim_join(&fields, m, &whole);
-	if (common_dkim_verify(&all, buf_ptr(&whole), buf_len(&whole), &n,
-	                       &why) != 2) {
+	if (common_dkim_verify(&common_dkim_all, buf_ptr(&whole),
+	                       buf_len(&whole), &n, &why) != 2) {
 		fail_msg("%s: %s", what, why);
 	}
 	buf_clear(&fields);
@@ -460,57 +437,65 @@ test_extremes(void **state)
 	struct common_dkim_message m;
 
 	(void)state;
-	message(&m, "From: a@example.com\r\nSubject: ", "x\r\n");
+	common_dkim_message_set(&m,
+	                        "From: a@example.com\r\nSubject: ", "x\r\n");
 	for (int i = 0; i < 20000; i++) {
 		buf_puts(&m.header, i % 9 == 8 ? "\r\n folded" : "more ");
 	}
 	buf_puts(&m.header, "\r\n\r\n");
 	verified("a field of 100 KB", &m);
 
-	message(&m, "From: a@example.com\r\nSubject: ", "x\r\n");
+	common_dkim_message_set(&m,
+	                        "From: a@example.com\r\nSubject: ", "x\r\n");
 	for (int i = 0; i < 30000; i++) {
 		buf_puts(&m.header, "word");
 	}
 	buf_puts(&m.header, "\r\n\r\n");
 	verified("a word of 120 KB in a field", &m);
 
-	message(&m, bare_header, "");
+	common_dkim_message_set(&m, bare_header, "");
 	for (int i = 0; i < 300000; i++) {
 		buf_puts(&m.body, "line");
 	}
 	buf_puts(&m.body, "\r\n");
 	verified("a line of 1.2 MB", &m);
 
-	message(&m, bare_header, "");
+	common_dkim_message_set(&m, bare_header, "");
 	for (int i = 0; i < 100000; i++) {
 		buf_puts(&m.body, "\r\n");
 	}
 	verified("nothing but empty lines", &m);
-	message(&m, bare_header, "a");
+	common_dkim_message_set(&m, bare_header, "a");
 	for (int i = 0; i < 100000; i++) {
 		buf_puts(&m.body, "\r\n");
 	}
 	buf_puts(&m.body, "b");
 	verified("empty lines between", &m);
 
-	message(&m,
-	        "From: \xc3\xa9@example.com\r\nSubject: \xff\xfe \x80\r\n"
-	        "\r\n",
-	        "\xff\xfe\r\n\x80\r\n");
+	common_dkim_message_set(
+		&m,
+		"From: \xc3\xa9@example.com\r\nSubject: \xff\xfe \x80\r\n"
+		"\r\n",
+		"\xff\xfe\r\n\x80\r\n");
 	verified("eight bits", &m);
-	message(&m, bare_header, "");
+	common_dkim_message_set(&m, bare_header, "");
 	buf_add(&m.body, "a\0b \0\r\n\0\r\n\0", 12);
 	verified("NUL in the body", &m);
 
-	message(&m, "From\t: a@example.com\r\nSUBJECT \t : x\r\n\r\n", "");
+	common_dkim_message_set(
+		&m, "From\t: a@example.com\r\nSUBJECT \t : x\r\n\r\n", "");
 	verified("white space before the colon", &m);
-	message(&m, "From:\r\n a@example.com\r\nSubject:\r\n\r\n", "");
+	common_dkim_message_set(
+		&m, "From:\r\n a@example.com\r\nSubject:\r\n\r\n", "");
 	verified("an empty field, a folded one", &m);
-	message(&m, "From: a@example.com\r\nSubject: x\r\n", "x\r\n");
+	common_dkim_message_set(&m, "From: a@example.com\r\nSubject: x\r\n",
+	                        "x\r\n");
 	struct buf bare;
 	buf_init(&bare, ROOM);
 	struct err e = { 0 };
-	assert_int_equal(common_dkim_sign(&all, "r", &m, NULL, &bare, &e), 0);
+	assert_int_equal(
+		common_dkim_sign(&common_dkim_all, "r", &m, NULL, &bare, &e),
+		0);
 	buf_clear(&bare);
 	common_dkim_message_clear(&m);
 }
@@ -562,7 +547,7 @@ test_definitions(void **state)
 			                     .expire_ms = r->expire_ms };
 		struct err e = { 0 };
 		struct dkim_keyring *k =
-			dkim_keyring_of_keys(&d, all.keys, 1, &e);
+			dkim_keyring_of_keys(&d, common_dkim_all.keys, 1, &e);
 
 		if (r->why != NULL) {
 			assert_null(k);
@@ -665,5 +650,6 @@ main(void)
 		cmocka_unit_test(test_self_test),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, common_dkim_group_set_up,
+	                              common_dkim_group_tear_down);
 }
