@@ -33,6 +33,6 @@ check_run(const char *file, int argc, char **argv)
 			return usage();
 		}
 	}
-	return conf_check(file == NULL ? DEFAULT_FILE : file, dump, stdout,
-	                  stderr);
+	return conf_check(file == NULL ? DEFAULT_FILE : file, dump, NULL,
+	                  stdout, stderr);
 }

@@ -72,6 +72,7 @@ struct conf {
 	struct conf_admission admission;
 	struct conf_managed_senders managed_senders;
 	struct conf_tracking tracking;
+	struct conf_directory directory;
 	struct conf_mta_sts mta_sts;
 	struct conf_tls_reports tls_reports;
 	struct conf_source *sources;
@@ -101,5 +102,10 @@ const struct conf_route *conf_find_route(const struct conf *c,
                                          const char *name);
 /* The definition of DNS authentication, or NULL. */
 const struct conf_dkim *conf_find_dkim(const struct conf *c, const char *name);
+
+/* A whole file into malloc'ed memory, terminated (the NUL is not counted). -1
+ * with *e: not a regular file, unreadable, larger than max octets. */
+int conf_read_file(const char *path, size_t max, char **data_r, size_t *len_r,
+                   struct err *e) __attribute__((warn_unused_result));
 
 #endif

@@ -143,3 +143,15 @@ conf_print_findings(const struct conf_findings *findings, FILE *out)
 		(void)fprintf(out, "and %zu more\n", findings->n - shown);
 	}
 }
+
+void
+conf_find(struct conf_findings *findings, const struct conf *c, unsigned line,
+          bool warning, const char *fmt, ...)
+{
+	struct loader l = { .f = findings };
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(&l, warning, c->file, line, fmt, ap);
+	va_end(ap);
+}

@@ -114,8 +114,29 @@ conf_load(const char *file, struct conf_findings *findings)
 	return conf_load_built(file, findings, conf_policy_built);
 }
 
+#define DIRECTORY_MAX ((size_t)256 << 20)
+
+static void
+look_deeper(const struct conf *c, conf_lint lint, struct conf_findings *f)
+{
+	struct conf_file directory = { 0 };
+	char *data = NULL;
+	struct err e;
+
+	if (c->directory.file != NULL) {
+		directory.name = c->directory.file;
+		if (conf_read_file(c->directory.file, DIRECTORY_MAX, &data,
+		                   &directory.len, &e) == -1) {
+			conf_find(f, c, 0, false, "directory.file: %s", e.text);
+		}
+		directory.data = data;
+	}
+	lint(c, &directory, f);
+	free(data);
+}
+
 int
-conf_check(const char *file, bool dump, FILE *out, FILE *errs)
+conf_check(const char *file, bool dump, conf_lint lint, FILE *out, FILE *errs)
 {
 	struct conf_findings *findings = calloc(1, sizeof(*findings));
 	struct conf *c = NULL;
@@ -125,6 +146,12 @@ conf_check(const char *file, bool dump, FILE *out, FILE *errs)
 		abort();
 	}
 	c = conf_load(file, findings);
+	if (c != NULL && lint != NULL) {
+		look_deeper(c, lint, findings);
+		if (findings->errors > 0) {
+			conf_unref(&c);
+		}
+	}
 	conf_print_findings(findings, errs);
 	if (c != NULL) {
 		rc = 0;

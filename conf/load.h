@@ -41,15 +41,31 @@ struct conf *conf_load(const char *file, struct conf_findings *findings);
  * the dump gives the same snapshot. No secret is in it. */
 int conf_dump(const struct conf *c, FILE *out);
 
+/* Adds a finding about that line of the configuration (0: the file as a
+ * whole), for who looks deeper into it than the loader. */
+void conf_find(struct conf_findings *findings, const struct conf *c,
+               unsigned line, bool warning, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* Looks at a good configuration once more; may add findings. directory: what
+ * directory.file holds; its data is NULL when none is named or it cannot be
+ * read, which is a finding already. */
+struct conf_file;
+typedef void (*conf_lint)(const struct conf *c,
+                          const struct conf_file *directory,
+                          struct conf_findings *f);
+
 /* One line a finding, warnings marked as such. */
 void conf_print_findings(const struct conf_findings *findings, FILE *out);
 
 /*
- * What "sortie check" and "sortied -n" do: load, print the findings on errs,
- * and with dump the effective values on out. 0 when the file is good (with
- * or without warnings), 1 when it is refused or the dump cannot be written.
+ * What "sortie check" and "sortied -n" do: load, look deeper (lint may be
+ * NULL), print the findings on errs, and with dump the effective values on
+ * out. 0 when the file is good (with or without warnings), 1 when it is
+ * refused or the dump cannot be written.
  */
-int conf_check(const char *file, bool dump, FILE *out, FILE *errs);
+int conf_check(const char *file, bool dump, conf_lint lint, FILE *out,
+               FILE *errs);
 
 /* What a reload from old to new may not change ("gateway.state_dir"), NULL
  * when everything that differs can be changed while running. */

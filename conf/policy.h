@@ -89,8 +89,9 @@ struct conf_policy {
 	const char *spf_softfail;
 	const char *dkim_fail;
 	const char *dmarc_fail;
-	const char *layout; /* stationery */
-	unsigned line;      /* in the file, for messages */
+	const char *layout;  /* stationery */
+	bool automatic_mail; /* stationery: also mail that no person wrote */
+	unsigned line;       /* in the file, for messages */
 };
 
 struct conf_dkim { /* definitions.dns_authentication */
@@ -101,14 +102,28 @@ struct conf_dkim { /* definitions.dns_authentication */
 	int64_t expire_ms; /* of a signature (x=); 0: for ever */
 };
 
+struct conf_file {        /* what a file holds, read by the loader */
+	const char *name; /* without its folder */
+	const char *data; /* in the arena; NULL: no such file was named */
+	size_t len;
+};
+
 struct conf_layout { /* definitions.stationery_layouts */
 	const char *name;
 	const char *html_file; /* NULL when not given */
 	const char *text_file;
-	const char *unique_text;
-	const char *placement;
-	const char *tnef;
+	const char *unique_text; /* "" when not given */
+	const char *placement;   /* "marker", "after_latest_reply" */
+	const char *tnef;        /* "edit", "text_only", "untouched" */
 	bool text_from_html;
+	const char *signed_mail; /* "untouched", "wrap" */
+	const char *on_failure;  /* "send", "hold" */
+	struct conf_file html;
+	struct conf_file text;
+	/* Files beside html_file that it names as "cid:NAME". */
+	struct conf_file *images;
+	size_t images_n;
+	unsigned line; /* in the file, for messages */
 };
 
 #endif

@@ -127,6 +127,11 @@ struct conf_tracking {
 	int64_t attempts_ms; /* how long records are kept; 0: none are */
 };
 
+struct conf_directory {
+	const char *file; /* CSV; NULL: none */
+	int64_t check_ms; /* how often a change is looked for; 0: at reloads */
+};
+
 struct conf_mta_sts {       /* RFC 8461 */
 	uint16_t port;      /* of the policy hosts; not 443 in a lab only */
 	int64_t timeout_ms; /* for one policy; default 60s (section 3.3) */

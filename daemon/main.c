@@ -220,7 +220,8 @@ main(int argc, char **argv)
 		return usage(stderr, 2);
 	}
 	if (check) {
-		return conf_check(file, false, stdout, stderr) == 0 ? 0 : 2;
+		return conf_check(file, false, NULL, stdout, stderr) == 0 ? 0
+		                                                          : 2;
 	}
 	return run(file);
 }

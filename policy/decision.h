@@ -27,8 +27,9 @@ struct decision_input {
 	/* recipient is set for each question. */
 	struct select_question question;
 	enum decision_mail mail;
-	bool outbound;    /* from inside to outside */
-	bool may_sign;    /* its sender is proved, or it is a report of ours */
+	bool outbound; /* from inside to outside */
+	bool may_sign; /* its sender is proved, or it is a report of ours */
+	bool may_edit; /* its sender is proved, and it is no report of ours */
 	bool require_tls; /* MAIL had REQUIRETLS */
 	bool optional;    /* "TLS-Required: No" */
 };
@@ -41,6 +42,10 @@ struct decision {
 	 * of a type says who won by scopes, this says what is done: mail that
 	 * may not be signed has a winner and no signature. */
 	const struct conf_policy *sign;
+	/* Its layout is put round the mail; NULL: none. Exclusion, mail from
+	 * outside, our reports and (by the policy) automatic mail: a winner and
+	 * no layout. */
+	const struct conf_policy *stationery;
 };
 
 void decision_make(const struct decision_input *in, struct decision *out);

@@ -65,6 +65,7 @@ struct recipient {
 	bool learn;              /* once delivered: an Auto sender */
 	const char *sign; /* definitions that sign it, a line each (LF between);
 	                     NULL: unsigned */
+	const char *layout;      /* stationery that it gets; NULL: none */
 	uint8_t notify;          /* enum notify_flag */
 	uint8_t direction;       /* enum direction */
 	uint8_t state;           /* enum recipient_state */

@@ -344,9 +344,9 @@ check_prints(void **state)
 	(void)state;
 	path_of("check.conf", path);
 	write_here("check.conf", BASE);
-	assert_int_equal(conf_check(path, true, out_f, errs_f), 0);
+	assert_int_equal(conf_check(path, true, NULL, out_f, errs_f), 0);
 	write_here("check.conf", BASE "limits = { hops = 0; };\n");
-	assert_int_equal(conf_check(path, true, out_f, errs_f), 1);
+	assert_int_equal(conf_check(path, true, NULL, out_f, errs_f), 1);
 	assert_int_equal(fclose(out_f), 0);
 	assert_int_equal(fclose(errs_f), 0);
 	print_message("%s", errs);

@@ -1,0 +1,42 @@
+#ifndef SORTIE_MIME_CHARSET_H
+#define SORTIE_MIME_CHARSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+
+/*
+ * Charsets of text parts (RFC 2046 section 4.1.2), by iconv. Names as in
+ * Content-Type, any case; what mailers call by wrong names is read as it is
+ * meant (iso-8859-1 as windows-1252, ks_c_5601-1987 as cp949, gb2312 as
+ * gb18030, shift_jis as cp932). NULL is us-ascii. Pure; any thread.
+ */
+
+enum charset_kind {
+	CHARSET_UNKNOWN = 0,
+	CHARSET_UTF8,  /* utf-8, us-ascii (which 8-bit octets may break) */
+	CHARSET_ASCII, /* octets below 64 always mean ASCII: iso-8859-*,
+	                  windows-*, koi8-*, shift_jis, gb*, big5, euc-* */
+	CHARSET_OTHER, /* utf-16, utf-7, iso-2022-*, hz: with states or wide */
+};
+
+enum charset_kind charset_kind(const char *name);
+
+/* Appends the text as UTF-8. What cannot be read becomes U+FFFD and *exact_r
+ * is false then. -1: unknown charset, or over out's maximum. */
+int charset_decode(const char *name, const char *data, size_t len,
+                   struct buf *out, bool *exact_r)
+	__attribute__((warn_unused_result));
+
+/* Octets of data that the first utf8_len octets of its decoded form stand for.
+ * utf8_len is at a character's begin. */
+size_t charset_octets(const char *name, const char *data, size_t len,
+                      size_t utf8_len);
+
+/* Appends UTF-8 text in that charset. -1: the charset cannot carry it, is
+ * unknown, or out is full; out is as before then. */
+int charset_encode(const char *name, const char *utf8, size_t len,
+                   struct buf *out) __attribute__((warn_unused_result));
+
+#endif
