@@ -317,7 +317,7 @@ CASES = [
     ("cli/a.c", inc("store/store.h"), "layer"),
     ("cli/a.c", inc("conf/conf.h"), None),
     ("cli/a.c", inc("dkim/key.h"), None),
-    ("cli/a.c", inc("store/store.h"), "layer"),
+    ("cli/a.c", inc("policy/layout.h"), None),
     ("daemon/net/a.c", inc("daemon/deliver/mx.h"), "layer"),
     ("daemon/deliver/a.c", inc("daemon/queue/queue.h"), "layer"),
     ("daemon/deliver/a.c", inc("daemon/net/io.h"), None),
