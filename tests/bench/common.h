@@ -44,6 +44,23 @@ void settings_parse(const struct setting *table, size_t n, const char *usage,
 void die(const char *what) __attribute__((noreturn));
 void *must(void *allocated) __attribute__((returns_nonnull));
 
+/* What the generator sends from the Content-Type field to the final dot: size
+ * octets of plain text, or half of them as HTML. malloc'ed. */
+char *message_body(size_t size, bool alternative, size_t *len_r);
+
+/* Is the text, of at most FIND_MAX octets, in a content that comes in pieces?
+ * Zero at its begin. */
+#define FIND_MAX 64
+
+struct finder {
+	bool found;
+	char behind[FIND_MAX]; /* the last octets so far */
+	size_t behind_len;
+};
+
+void finder_put(struct finder *f, const char *text, const char *data,
+                size_t len);
+
 /* FNV-1a: a set of ids holds hashes, a body is compared by one. */
 #define HASH_START 0xcbf29ce484222325u
 uint64_t hash_bytes(uint64_t h, const char *data, size_t len);

@@ -58,6 +58,7 @@ class Contender:
         self.sink_port = sink_port
         self.tls = tls  # folder with ca.pem gateway.pem gateway.key, or None
         self.key = None  # of DKIM signatures for example.com, or None
+        self.stationery = False
         self.domains = domains
         self.process = None
         self.group = None
@@ -129,6 +130,32 @@ class Contender:
         return status
 
 
+STATIONERY_TEXT = "Bench Ltd, registered in England 0123456"
+STATIONERY_HTML = ("<p style=\"font-size: 10px; color: #666666\">" +
+                   STATIONERY_TEXT + ". This message is confidential.</p>\n")
+
+ALTERMIME = "/usr/bin/altermime"
+# The way that everybody describes: a process reads the message, edits it, and
+# gives it back. It signs behind the edit, or the signature would be broken.
+FILTER = """\
+#!/bin/sh
+f=$(mktemp {folder}/filter/XXXXXXXX) || exit 75
+trap 'rm -f "$f"' EXIT
+cat >"$f" || exit 75
+{altermime} --input="$f" --disclaimer={folder}/disclaimer.txt \\
+	--disclaimer-html={folder}/disclaimer.html || exit 75
+/usr/sbin/sendmail -G -i "$@" <"$f"
+"""
+# sendmail and postdrop want the configuration where it is usual.
+FILTER_START = """\
+set -e
+mount --make-rprivate /
+cp -r /etc/postfix/postfix-files* /etc/postfix/dynamicmaps.cf* "$1"
+mount --bind "$1" /etc/postfix
+shift
+exec "$@"
+"""
+
 OPENDKIM = "/usr/sbin/opendkim"
 OPENDKIM_CONF = """\
 Socket local:{folder}/dkim.sock
@@ -197,10 +224,31 @@ class Postfix(Contender):
             }
         if self.key:
             settings |= self.configure_milter()
+        own = {}
+        if self.stationery:
+            own = {"content_filter": "filter:dummy", "smtpd_milters": ""}
+            settings["non_smtpd_milters"] = settings["smtpd_milters"]
         self.instance = postfix.PostfixInstance(
-            self.folder, {f"{self.address}:{self.port}": {}}, settings,
+            self.folder, {f"{self.address}:{self.port}": own}, settings,
             smtpds=300, smtps=200)
         self.instance.write()
+        if self.stationery:
+            self.configure_filter()
+
+    def configure_filter(self):
+        if not os.path.exists(ALTERMIME):
+            raise Unavailable("the package altermime is not installed")
+        os.mkdir(self.folder + "/filter")
+        shutil.chown(self.folder + "/filter", "nobody")
+        write(self.folder + "/disclaimer.txt", STATIONERY_TEXT + "\n")
+        write(self.folder + "/disclaimer.html", STATIONERY_HTML)
+        write(self.folder + "/disclaim", FILTER.format(
+            folder=self.folder, altermime=ALTERMIME), 0o755)
+        with open(self.instance.conf / "master.cf", "a",
+                  encoding="ascii") as f:
+            f.write("filter unix - n n - 20 pipe flags=Rq user=nobody\n"
+                    f"    argv={self.folder}/disclaim -f ${{sender}} -- "
+                    "${recipient}\n")
 
     def configure_milter(self):
         if not os.path.exists(OPENDKIM):
@@ -215,6 +263,9 @@ class Postfix(Contender):
 
     def command(self):
         start = self.instance.command("start-fg")
+        if self.stationery:
+            start = ["unshare", "-m", "sh", "-c", FILTER_START, "sh",
+                     str(self.instance.conf), "/usr/sbin/postfix", "start-fg"]
         if not self.key:
             return start
         return ["sh", "-c", '"$1" -f -x "$2" & shift 2; exec "$@"', "sh",
@@ -332,7 +383,9 @@ resolver = {{ local_data = (
 delivery = {{ port = {sink_port}; forbidden_networks = ( ); }};
 authorized_outbound = ( {{ network = "127.0.0.0/8"; }} );
 internal_domains = ( {{ domain = "example.com"; }} );
-{definitions}policies = {{
+definitions = {{
+{definitions}}};
+policies = {{
 {signing}    secure_delivery = ( {{ narrative = "Bench"; option = "{option}"; }} );
     auto_allow_creation = ( {{ from = "internal"; to = "external"; }} );
 }};
@@ -340,13 +393,22 @@ internal_domains = ( {{ domain = "example.com"; }} );
 
 
 SORTIE_KEY = """\
-definitions = {{ dns_authentication = (
-    {{ name = "bench"; domain = "example.com"; selector = "bench";
-      key_file = "{key}"; }}
-); }};
+    dns_authentication = (
+        {{ name = "bench"; domain = "example.com"; selector = "bench";
+          key_file = "{key}"; }} );
+"""
+SORTIE_LAYOUT = """\
+    stationery_layouts = (
+        {{ name = "bench"; html_file = "bench.html"; text_file = "bench.txt";
+          unique_text = "{text}"; }} );
 """
 SORTIE_SIGNS = """\
     dns_authentication = ( { from = "internal"; definition = "bench"; } );
+"""
+
+
+SORTIE_STATIONERY = """\
+    stationery = ( { from = "internal"; layout = "bench"; } );
 """
 
 
@@ -373,11 +435,20 @@ class Sortied(Contender):
         write(self.folder + "/sortie.conf", SORTIE_CONF.format(
             address=self.address, port=self.port, folder=self.folder,
             sink_port=self.sink_port, tls=tls,
-            definitions=SORTIE_KEY.format(key=self.key) if self.key else "",
-            signing=SORTIE_SIGNS if self.key else "",
+            definitions=self.definitions(),
+            signing=(SORTIE_SIGNS if self.key else "") +
+            (SORTIE_STATIONERY if self.stationery else ""),
             option="enforced_tls" if self.tls else
             "secure_smtp_where_possible",
             records=",\n".join("    " + r for r in records)))
+
+    def definitions(self):
+        text = SORTIE_KEY.format(key=self.key) if self.key else ""
+        if self.stationery:
+            write(self.folder + "/bench.txt", STATIONERY_TEXT + "\n")
+            write(self.folder + "/bench.html", STATIONERY_HTML)
+            text += SORTIE_LAYOUT.format(text=STATIONERY_TEXT)
+        return text
 
     @staticmethod
     def binary():

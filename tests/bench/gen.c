@@ -25,7 +25,6 @@
 #define BANNER_US    3000000 /* no greeting by then: the queue overflowed */
 #define GOODBYE_US   1000000 /* for the last replies to QUIT */
 #define RECORD_MAX   12288 /* of a body that fits a TLS record with its head */
-#define LINE_OCTETS  72    /* of the body */
 
 enum stage {
 	STAGE_DOWN = 0, /* waits for start_us */
@@ -68,6 +67,7 @@ static struct {
 	long timeout;
 	bool ahead;
 	bool lock_step;
+	bool alternative;
 	const char *from;
 	const char *prefix;
 	const char *ledger;
@@ -119,45 +119,11 @@ on_signal(int sig)
 	stop = 1;
 }
 
-/* Body lines of a fixed length; some begin with a dot, which SMTP doubles. */
-static void
-build_body(void)
-{
-	size_t size = (size_t)opt.size;
-	char *p = must(malloc(size + size / LINE_OCTETS + 64));
-	size_t n = 0;
-
-	run.body = p;
-	for (size_t line = 0; n < size; line++) {
-		size_t len = size - n;
-
-		if (len > LINE_OCTETS) {
-			len = LINE_OCTETS;
-		}
-		for (size_t i = 0; i < len; i++) {
-			*p++ = (char)('a' + (line + i) % 26);
-		}
-		if (line % 16 == 3 && len > 1) {
-			p[-(long)len] = '.';
-			p[-(long)len + 1] = '.';
-		}
-		n += len + 2;
-		*p++ = '\r';
-		*p++ = '\n';
-	}
-	*p++ = '.';
-	*p++ = '\r';
-	*p++ = '\n';
-	run.body_len = (size_t)(p - run.body);
-}
-
 static const char header_fixed[] =
 	"To: recipient@bench.test\r\n"
 	"Subject: A message of the load generator\r\n"
 	"Date: Tue, 24 Nov 2026 03:57:55 +0000\r\n"
-	"MIME-Version: 1.0\r\n"
-	"Content-Type: text/plain; charset=us-ascii\r\n"
-	"\r\n";
+	"MIME-Version: 1.0\r\n";
 
 /* The next message to send, or -1 when none is left for now. */
 static long
@@ -700,8 +666,9 @@ static const char usage[] =
 	"  [--messages N | --seconds S] [--rate PER_SECOND] [--size BYTES]\n"
 	"  [--domains N] [--from ADDRESS] [--id-prefix TEXT] [--source-ips N]\n"
 	"  [--tls [--ca-file F]] [--ahead | --lock-step] [--attempts N]\n"
-	"  [--timeout S] [--ledger FILE]\n"
-	"--ahead sends the next envelope together with a message's last dot.\n";
+	"  [--alternative] [--timeout S] [--ledger FILE]\n"
+	"--ahead sends the next envelope together with a message's last dot.\n"
+	"--alternative: half of each is plain text, half HTML.\n";
 
 static const char *ca_file;
 static bool tls;
@@ -724,6 +691,7 @@ static const struct setting settings[] = {
 	{ "--ca-file", .text = &ca_file },
 	{ "--ledger", .text = &opt.ledger },
 	{ "--tls", .flag = &tls },
+	{ "--alternative", .flag = &opt.alternative },
 	{ "--ahead", .flag = &opt.ahead },
 	{ "--lock-step", .flag = &opt.lock_step },
 };
@@ -747,7 +715,8 @@ int
 main(int argc, char **argv)
 {
 	parse_options(argc, argv);
-	build_body();
+	run.body =
+		message_body((size_t)opt.size, opt.alternative, &run.body_len);
 	if (opt.ledger != NULL) {
 		run.ledger = fopen(opt.ledger, "w");
 		if (run.ledger == NULL) {

@@ -52,6 +52,7 @@ struct peer {
 	size_t body_octets;
 	char head[HEAD_MAX];
 	size_t head_len;
+	struct finder finder; /* of --look-for */
 	int64_t due_us;
 };
 
@@ -63,6 +64,7 @@ static struct {
 	bool chunking;
 	bool check;
 	bool no_pipelining;
+	const char *look_for;
 	const char *ledger;
 	SSL_CTX *tls;
 } opt = { .addresses = 1 };
@@ -79,6 +81,7 @@ static struct {
 	long count;
 	long duplicates;
 	long signed_n; /* with a field DKIM-Signature */
+	long found;    /* with the text of --look-for */
 	long mixed;    /* header and envelope name different messages */
 	long unlabelled;
 	long broken; /* with --check: body differs from the first one's */
@@ -115,15 +118,16 @@ report(const char *event)
 {
 	(void)printf(
 		"{\"event\": \"%s\", \"count\": %ld, \"duplicates\": %ld, "
-		"\"signed\": %ld, \"mixed\": %ld, \"unlabelled\": %ld, "
+		"\"signed\": %ld, \"found\": %ld, "
+		"\"mixed\": %ld, \"unlabelled\": %ld, "
 		"\"broken\": %ld, "
 		"\"connects\": %ld, \"tls\": %ld, \"resumed\": %ld, "
 		"\"bytes\": %llu, "
 		"\"first_us\": %lld, \"last_us\": %lld, \"cpu_s\": %.3f}\n",
-		event, run.count, run.duplicates, run.signed_n, run.mixed,
-		run.unlabelled, run.broken, run.connects, run.tls, run.resumed,
-		(unsigned long long)run.bytes, (long long)run.first_us,
-		(long long)run.last_us, cpu_seconds());
+		event, run.count, run.duplicates, run.signed_n, run.found,
+		run.mixed, run.unlabelled, run.broken, run.connects, run.tls,
+		run.resumed, (unsigned long long)run.bytes,
+		(long long)run.first_us, (long long)run.last_us, cpu_seconds());
 	(void)fflush(stdout);
 }
 
@@ -221,6 +225,7 @@ message_done(struct peer *p)
 		run.mixed++;
 	}
 	run.signed_n += is_signed(p);
+	run.found += p->finder.found;
 	run.bytes += p->octets;
 	if (opt.check) {
 		check_body(p);
@@ -249,6 +254,7 @@ content_begin(struct peer *p)
 {
 	p->data_begun = false;
 	p->octets = 0;
+	p->finder = (struct finder){ 0 };
 	p->head[0] = '\n'; /* as if a line had ended before the first one */
 	p->head_len = 1;
 	p->header_state = 0;
@@ -298,6 +304,9 @@ content(struct peer *p, const char *data, size_t len)
 	p->octets += len;
 	if (opt.check) {
 		check_content(p, data, len);
+	}
+	if (opt.look_for != NULL) {
+		finder_put(&p->finder, opt.look_for, data, len);
 	}
 }
 
@@ -676,7 +685,7 @@ loop(void)
 static const char usage[] =
 	"usage: sink --listen 127.x.y.z:PORT [--addresses N]\n"
 	"  [--cert F --key F] [--chunking] [--no-pipelining] [--delay-ms MS]\n"
-	"  [--check] [--expect N] [--ledger FILE]\n"
+	"  [--check] [--look-for TEXT] [--expect N] [--ledger FILE]\n"
 	"--addresses N listens on N addresses from 127.64.0.1 on as well.\n"
 	"--cert and --key offer STARTTLS. --check compares all bodies.\n";
 
@@ -692,6 +701,7 @@ static const struct setting settings[] = {
 	{ "--cert", .text = &cert },
 	{ "--key", .text = &key },
 	{ "--ledger", .text = &opt.ledger },
+	{ "--look-for", .text = &opt.look_for },
 	{ "--chunking", .flag = &opt.chunking },
 	{ "--no-pipelining", .flag = &opt.no_pipelining },
 	{ "--check", .flag = &opt.check },
@@ -702,7 +712,9 @@ parse_options(int argc, char **argv)
 {
 	settings_parse(settings, sizeof settings / sizeof *settings, usage,
 	               argc, argv);
-	if (opt.listen.sin_port == 0) {
+	if (opt.listen.sin_port == 0 ||
+	    (opt.look_for != NULL &&
+	     (*opt.look_for == '\0' || strlen(opt.look_for) > FIND_MAX))) {
 		(void)fputs(usage, stderr);
 		exit(2);
 	}
