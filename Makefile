@@ -172,6 +172,9 @@ check-fault: all $(FAULT) $(MUTANTS) $(BUILD)/bench/queue_fill \
 	deps-check ## kill -9, power cut, full disk, evil peers
 	$(Q)FAULT_QUICK=$(FAULT_QUICK) $(call pytest,tests/fault)
 
+check-browser: all deps-check ## stationery in Chromium (installs it)
+	$(Q)SORTIE_BUILD=$(abspath $(BUILD)) tests/browser/run $(PYTEST)
+
 pytest = $(if $(wildcard $(1)/test_*.py),SORTIE_BUILD=$(abspath $(BUILD)) \
 	$(PYTHON) -m pytest -q -rf -p no:cacheprovider $(2) $(PYTEST) $(1),\
 	echo "$(1): no tests")
@@ -240,7 +243,8 @@ help: ## this list
 	@echo 'Variables: BUILD=dir CC=gcc|clang-14 V=1 WERROR= SKIP="files"' \
 		'FOLDERS="base conf ..." DEPS=0 PREFIX= DESTDIR='
 
-.PHONY: all lab check check-unit check-system check-fault bench bench-build \
+.PHONY: all lab check check-unit check-system check-fault check-browser bench \
+	bench-build \
 	tools asan tsan fuzz fuzz-build fuzz-programs lint tidy format format-check \
 	deps deps-build deps-check clean help install uninstall FORCE
 

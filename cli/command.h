@@ -34,6 +34,7 @@ int command_explain(struct command *c, int argc, char **argv);
 int command_tls(struct command *c, int argc, char **argv);
 int command_dns(struct command *c, int argc, char **argv);
 int command_dkim(struct command *c, int argc, char **argv);
+int command_stationery(struct command *c, int argc, char **argv);
 
 /* ---- shared ------------------------------------------------------------ */
 

@@ -66,6 +66,11 @@ static const char help[] =
 	"      --bits N         of an RSA key, 2048 unless told\n"
 	"      --out FILE       dkim/DOMAIN.SELECTOR.pem beside the\n"
 	"                       configuration unless told\n"
+	"  stationery preview LAYOUT\n"
+	"                   the layout put round a message, on standard output\n"
+	"      --message FILE   this one\n"
+	"      --from ADDRESS   whose attributes, the author's unless told\n"
+	"      --html           a page with the message before and after\n"
 	"\n"
 	"  -c FILE     configuration (/etc/sortie/sortie.conf); names the socket\n"
 	"  -s SOCKET   socket of the daemon, instead of the configuration's\n"
@@ -98,6 +103,7 @@ static const struct {
 	{ "tls", command_tls },
 	{ "dns", command_dns },
 	{ "dkim", command_dkim },
+	{ "stationery", command_stationery },
 };
 
 static int
@@ -110,7 +116,7 @@ run(struct command *c, int argc, char **argv)
 	}
 	return command_usage("there is no command \"%s\", only check, reload, "
 	                     "status, queue, senders, tls-results, "
-	                     "explain, tls, dns and dkim",
+	                     "explain, tls, dns, dkim and stationery",
 	                     argv[0]);
 }
 
