@@ -17,6 +17,18 @@
 #define BLOCK_SIZE ((size_t)48 * 1024)
 #define LARGE_SIZE ((size_t)12 * 1024)
 
+/* AddressSanitizer sees the end of a block, not that of a piece in it. */
+#if defined(__SANITIZE_ADDRESS__)
+#define PIECES_APART true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PIECES_APART true
+#endif
+#endif
+#ifndef PIECES_APART
+#define PIECES_APART false
+#endif
+
 struct memory_block {
 	struct memory_block *next;
 	struct memory_block **link; /* what points here: large ones only */
@@ -86,7 +98,7 @@ memory_take(void *closure, size_t size)
 	union piece *p = NULL;
 	size_t need = sizeof(*p) + size;
 
-	if (size >= LARGE_SIZE) {
+	if (PIECES_APART || size >= LARGE_SIZE) {
 		return take_large(m, size);
 	}
 	need = (need + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

@@ -13,6 +13,7 @@
 #define NUMBER_MAX       ((uint64_t)1 << 62)
 #define SIGNATURE_OCTETS 2048 /* of RSA with 16384 bits */
 #define HASH_OCTETS      32
+#define IDENTITY_OCTETS  256 /* the library leaves no end behind more */
 
 static bool
 refuse(struct sig_field *f, enum dkim_result result, const char *why)
@@ -108,6 +109,41 @@ decode_identity(const struct tag *t, char *out, size_t size)
 	return n;
 }
 
+/*
+ * The library decodes i= of every field that it is given, also of one that
+ * will not be verified. From a "=" it takes two octets unseen and may so step
+ * over the end of the field, and what is too long gets no end. Here a field
+ * is as the library reads it, which needs no tag list that is right. No "="
+ * and no more than fits: nothing of that can happen.
+ */
+static bool
+is_trap(const char *value, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		const char *p = value + at;
+		const char *semicolon = memchr(p, ';', len - at);
+		size_t n =
+			semicolon == NULL ? len - at : (size_t)(semicolon - p);
+
+		at += n + 1;
+		while (n > 0 && strchr(" \t\r\n", *p) != NULL) {
+			p++;
+			n--;
+		}
+		const char *equal = memchr(p, '=', n);
+		if (equal == NULL || (*p != 'i' && *p != 'I')) {
+			continue;
+		}
+		n -= (size_t)(equal + 1 - p);
+		if (n > IDENTITY_OCTETS || memchr(equal + 1, '=', n) != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool
 take_identity(struct sig_field *f, const struct tag *t)
 {
@@ -121,6 +157,9 @@ take_identity(struct sig_field *f, const struct tag *t)
 		return true;
 	}
 	size_t n = decode_identity(t, text, sizeof(text));
+	if (n > IDENTITY_OCTETS) {
+		return refuse(f, DKIM_RESULT_NEUTRAL, "i= is too long");
+	}
 	const char *at = n == 0 ? NULL : memrchr(text, '@', n);
 	if (at == NULL || address_domain_normalise(at + 1, strlen(at + 1),
 	                                           domain, NULL) != 0) {
@@ -398,8 +437,8 @@ take_tags(struct sig_field *f, const struct tag_list *l)
 	       take_algorithm(f, tag_list_find(l, "a")) && take_key_name(f);
 }
 
-void
-sig_field_parse(const char *value, size_t len, struct sig_field *out)
+static void
+parse(const char *value, size_t len, struct sig_field *out)
 {
 	struct tag_list l;
 	const char *why;
@@ -425,4 +464,12 @@ sig_field_parse(const char *value, size_t len, struct sig_field *out)
 	if (out->verdict.result == DKIM_RESULT_NONE && has_needed(out, &l)) {
 		(void)take_tags(out, &l);
 	}
+}
+
+void
+sig_field_parse(const char *value, size_t len, struct sig_field *out)
+{
+	parse(value, len, out);
+	out->trap =
+		out->verdict.result != DKIM_RESULT_NONE && is_trap(value, len);
 }

@@ -29,6 +29,7 @@ struct sig_field {
 	bool limited; /* there is l= */
 	uint64_t limit;
 	struct tag names; /* h=; points into the field */
+	bool trap; /* the library must not see the field: see sig_field.c */
 };
 
 /* value: what stands behind the colon. */

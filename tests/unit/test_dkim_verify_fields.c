@@ -275,6 +275,108 @@ signed_signatures(void **state)
 	free(below);
 }
 
+/* A signature that the library must not see, below one that signs it. */
+static void
+signed_trap(void **state)
+{
+	char *fits = mem_printf("v=1; i=%0256d; junk", 0);
+	char *more = mem_printf("v=1; i=%0257d; junk", 0);
+
+	const struct {
+		const char *tags;
+		bool trap;
+	} below[] = {
+		{ "v=2; d=a; i=a@b", false },
+		{ "v=1; s=s; =i==; bi==; d=i=; i", false },
+		{ fits, false },
+		{ more, true },
+		{ "v=1; d=a; s=s; i=a@b=", true },
+		{ "d=a; s=s; v=1;i=a@b=4", true },
+		{ "i\r\n\t=\r\n\t= ; d=a; v=1; s=s", true },
+		{ "v=1; \t I=@=41; d=a; s=s", true },
+	};
+
+	(void)state;
+	publish_both();
+	for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++) {
+		char *header = mem_printf("DKIM-Signature: %s\r\n" HEADER,
+		                          below[i].tags);
+		char *outer = common_signature(rsa, T "h=from:dkim-signature",
+		                               header, BODY, strlen(BODY));
+		char *plain = common_signature(ed,
+		                               " v=1; a=ed25519-sha256; "
+		                               "d=example.com; s=s2; " NAMES,
+		                               header, BODY, strlen(BODY));
+		char *whole = mem_printf("%s%s%s", plain, outer, header);
+		struct outcome o = verify(whole, BODY);
+
+		assert_int_equal(o.n, 3);
+		expect(&o.v[0], below[i].tags, DKIM_RESULT_PASS, "");
+		if (below[i].trap) {
+			expect(&o.v[1], below[i].tags, DKIM_RESULT_NEUTRAL,
+			       "cannot be read");
+		} else {
+			expect(&o.v[1], below[i].tags, DKIM_RESULT_PASS, "");
+		}
+		free(header);
+		free(outer);
+		free(plain);
+		free(whole);
+	}
+	free(fits);
+	free(more);
+}
+
+/* i= as long as the library can take, and longer. */
+static void
+long_identity(void **state)
+{
+	(void)state;
+	publish_both();
+	for (int n = 200; n < 320; n++) {
+		bool fits = (size_t)n + strlen("@example.com") <= 256;
+		char *tags = mem_printf(T NAMES "; i=%0*d@example.com", n, 0);
+		struct outcome o = verify_tags(rsa, tags, HEADER, BODY);
+
+		expect(&o.v[0], tags,
+		       fits ? DKIM_RESULT_PASS : DKIM_RESULT_NEUTRAL,
+		       fits ? "" : "i= is");
+		free(tags);
+	}
+}
+
+/* h= that goes on when all fields are taken: the library then wrote behind
+ * its list, which common_guard.c sees. */
+static void
+names_left_over(void **state)
+{
+	static const char *const headers[] = {
+		"From: a@b\r\n",
+		"From: a@b\r\nTo: c@d\r\n",
+		"From: a@b\r\nTo: c@d\r\nCc: e@f\r\n",
+		"From: a@b\r\nFrom: g@h\r\nTo: c@d\r\nCc: e@f\r\n",
+	};
+
+	(void)state;
+	publish_both();
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+		const char *h = headers[i];
+		struct outcome o;
+
+		/* The signature itself is not in it, but the library takes
+		 * it. */
+		o = verify_tags(rsa,
+		                T "h=dkim-signature:from:to:cc:from:from:x:y",
+		                h, BODY);
+		expect(&o.v[0], h, DKIM_RESULT_FAIL, "header");
+		o = verify_tags(rsa, T "h=from:to:cc:from:from:x:y", h, BODY);
+		expect(&o.v[0], h, DKIM_RESULT_PASS, "");
+		o = verify_tags(rsa, T "h=from:to:cc:from:never signed", h,
+		                BODY);
+		expect(&o.v[0], h, DKIM_RESULT_NEUTRAL, "");
+	}
+}
+
 /* ---- our own signatures --------------------------------------------- */
 
 /* A key in a file, its record in the zone. */
@@ -482,6 +584,9 @@ main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(several),
 		cmocka_unit_test(signed_signatures),
+		cmocka_unit_test(signed_trap),
+		cmocka_unit_test(long_identity),
+		cmocka_unit_test(names_left_over),
 		cmocka_unit_test(own_signatures),
 		cmocka_unit_test(names),
 		cmocka_unit_test(asked),
