@@ -204,6 +204,14 @@ charset_kind(const char *name)
 	return c == NULL ? CHARSET_UNKNOWN : c->kind;
 }
 
+bool
+charset_is_7bit(const char *name)
+{
+	const struct charset *c = find(name);
+
+	return c != NULL && (c->flags & FLAG_7BIT) != 0;
+}
+
 static iconv_t
 open_converter(const struct charset *c, enum direction to)
 {
@@ -290,9 +298,8 @@ charset_utf8_char(const char *data, size_t len)
 	return len > 3 && is_tail(data, 3) ? 4 : 0;
 }
 
-/* Octets of valid UTF-8 at the begin of data. */
-static size_t
-valid_run(const char *data, size_t len)
+size_t
+charset_utf8_run(const char *data, size_t len)
 {
 	size_t i = 0;
 
@@ -319,7 +326,7 @@ decode_utf8(const struct charset *c, const char *data, size_t len,
 	size_t i = 0;
 
 	for (;;) {
-		size_t n = valid_run(data + i, len - i);
+		size_t n = charset_utf8_run(data + i, len - i);
 
 		if (buf_append(out, data + i, n) == -1) {
 			return -1;
@@ -344,7 +351,7 @@ utf8_octets(const char *data, size_t len, size_t utf8_len)
 	size_t i = 0;
 
 	while (i < len && done < utf8_len) {
-		size_t n = valid_run(data + i, len - i);
+		size_t n = charset_utf8_run(data + i, len - i);
 
 		if (n >= utf8_len - done) {
 			return i + (utf8_len - done);
@@ -589,7 +596,7 @@ charset_encode(const char *name, const char *utf8, size_t len, struct buf *out)
 	bool exact = false;
 	int rc = -1;
 
-	if (c == NULL || valid_run(utf8, len) != len ||
+	if (c == NULL || charset_utf8_run(utf8, len) != len ||
 	    (c->flags & FLAG_BOM16) != 0) {
 		return -1;
 	}

@@ -33,6 +33,12 @@ bool charset_is_ascii(const char *data, size_t len);
  * begins with none. */
 size_t charset_utf8_char(const char *data, size_t len);
 
+/* Octets of valid UTF-8 at the begin of data. */
+size_t charset_utf8_run(const char *data, size_t len);
+
+/* Is it us-ascii, under whatever name? */
+bool charset_is_7bit(const char *name);
+
 /* Appends the text as UTF-8. What cannot be read becomes U+FFFD and *exact_r
  * is false then, as it is for UTF-8 in what is called us-ascii and for utf-16
  * without byte order mark, which readers take either way. A mark of utf-16 is
