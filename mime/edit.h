@@ -29,10 +29,16 @@ struct edits {
 
 void edits_init(struct edits *e, struct arena *a);
 
-/* Copies the text. At one place: in the order of the calls. Overlaps are a
- * caller's fault. */
+/* Copies the text. In any order of places; at one place what is only inserted
+ * stands in the order of the calls, in front of what replaces a range that
+ * begins there. Overlaps are a caller's fault. */
 void edits_put(struct edits *e, size_t start, size_t end, const char *text,
                size_t len);
+
+/* As edits_put; the text is in the arena, or lives as long, and is not copied.
+ */
+void edits_take(struct edits *e, size_t start, size_t end, const char *text,
+                size_t len);
 
 /* The message up to the last edit, edits made, into out; what follows are the
  * octets of the original from *from_r on. So a long message whose texts stand

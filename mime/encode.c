@@ -59,7 +59,7 @@ flush_token(struct encode_qp *q, bool last)
 		q->col = 0;
 		q->soft = true;
 	}
-	if (q->col == 0 && q->soft && q->token[0] == '-') {
+	if (q->col == 0 && (q->soft || q->no_dash) && q->token[0] == '-') {
 		set_token(q, '-', true);
 	}
 	if (put(q->out, &q->written, q->token, q->token_len) == -1) {
@@ -164,8 +164,8 @@ encode_qp_update(struct encode_qp *q, const char *data, size_t len)
 	return 0;
 }
 
-int
-encode_qp_finish(struct encode_qp *q)
+static int
+end(struct encode_qp *q, bool last)
 {
 	if (q->cr) {
 		q->cr = false;
@@ -173,7 +173,19 @@ encode_qp_finish(struct encode_qp *q)
 			return -1;
 		}
 	}
-	return flush_token(q, true);
+	return flush_token(q, last);
+}
+
+int
+encode_qp_finish(struct encode_qp *q)
+{
+	return end(q, true);
+}
+
+int
+encode_qp_pause(struct encode_qp *q)
+{
+	return end(q, false);
 }
 
 size_t

@@ -19,10 +19,11 @@ struct encode_qp {
 	struct buf *out; /* borrowed, NULL: count only */
 	size_t written;  /* octets given out so far */
 	bool binary;     /* CRLF is data, not a line break */
-	unsigned col;
-	bool soft;     /* the line began behind a soft break */
-	bool cr;       /* a CR waits for its LF */
-	char token[3]; /* waits until it is known what follows */
+	bool no_dash;    /* no line at all begins with "-": may be set */
+	unsigned col;    /* may be set when it continues a line */
+	bool soft;       /* the line began behind a soft break */
+	bool cr;         /* a CR waits for its LF */
+	char token[3];   /* waits until it is known what follows */
 	unsigned token_len;
 };
 
@@ -36,6 +37,11 @@ struct encode_qp {
 void encode_qp_init(struct encode_qp *q, bool binary, struct buf *out);
 int encode_qp_update(struct encode_qp *q, const char *data, size_t len);
 int encode_qp_finish(struct encode_qp *q);
+
+/* Instead of _finish: more of the line follows, which this encoder does not
+ * make. There is room left for a soft break; at a line's begin (col 0) none is
+ * needed. */
+int encode_qp_pause(struct encode_qp *q);
 
 /* Octets that encode_qp gives out for this content. */
 size_t encode_qp_size(const char *data, size_t len, bool binary);
