@@ -289,7 +289,7 @@ BENCH_LIBS := $(call common,bench,$(BENCH_COMMON))
 FUZZ_LIBS  := $(call common,fuzz,$(FUZZ_COMMON))
 
 ALL_LIBS := $(call libs,$(FOLDERS))
-CLI_LIBS := $(call libs,dkim conf base)
+CLI_LIBS := $(call libs,policy mime spf dkim conf base)
 
 $(BUILD)/sortied: $(call objs,$(DAEMON_SRC)) $(ALL_LIBS)
 	$(say) LD $@
