@@ -6,6 +6,7 @@ started.
 """
 
 import glob
+import json
 import os
 import shutil
 import signal
@@ -461,4 +462,75 @@ class Sortied(Contender):
         return "event=ready" in self.log_tail() and super().ready()
 
 
-CONTENDERS = {c.name: c for c in (Postfix, Opensmtpd, Sortied)}
+HARAKA_PLUGIN = """\
+exports.hook_rcpt = function (next, connection) {{
+  connection.relaying = true
+  next(OK)
+}}
+exports.hook_data = function (next, connection) {{
+  const banner = {banner}
+  if (banner) {{
+    connection.transaction.parse_body = true
+    connection.transaction.set_banner(banner[0], banner[1])
+  }}
+  next()
+}}
+exports.hook_get_mx = function (next, hmail, domain) {{
+  next(OK, {{ exchange: '{sink}', port: {sink_port}, priority: 0 }})
+}}
+"""
+
+
+class Haraka(Contender):
+    """A process for each core, its own queue, its DKIM plug-in."""
+
+    name = "haraka"
+    durable = "fsync of every queue file, not of the folder"
+
+    def configure(self):
+        if not os.path.exists(self.program()):
+            raise Unavailable("Haraka is not installed in build/peers")
+        if self.domains > 1:
+            raise Unavailable("one destination only")
+        if self.key and "ed25519" in self.key:
+            raise Unavailable("it signs with RSA only")
+        config = self.folder + "/config"
+        shutil.copytree(PEERS + "/haraka/node_modules/Haraka/config", config)
+        banner = "null"
+        if self.stationery:
+            banner = json.dumps([STATIONERY_TEXT, STATIONERY_HTML])
+        write(config + "/smtp.ini",
+              f"listen={self.address}:{self.port}\n"
+              f"nodes={os.cpu_count()}\n")
+        write(config + "/me", "haraka.bench.test\n")
+        write(config + "/loglevel", "WARN\n")
+        write(config + "/outbound.ini", "concurrency_max=100\nenable_tls=" +
+              ("true" if self.tls else "false") + "\n")
+        plugins = ["bench"]
+        if self.tls:
+            plugins.insert(0, "tls")
+            shutil.copy(self.tls + "/gateway.key", config + "/tls_key.pem")
+            shutil.copy(self.tls + "/gateway.pem", config + "/tls_cert.pem")
+        if self.key:
+            plugins.append("haraka-plugin-dkim")
+            write(config + "/dkim.ini",
+                  "[sign]\nenabled=true\nselector=bench\n"
+                  "domain=example.com\n[verify]\nenabled=false\n")
+            os.makedirs(config + "/dkim/example.com")
+            shutil.copy(self.key, config + "/dkim/example.com/private")
+            write(config + "/dkim/example.com/selector", "bench\n")
+        write(config + "/plugins", "\n".join(plugins) + "\n")
+        write(self.folder + "/plugins/bench.js", HARAKA_PLUGIN.format(
+            banner=banner, sink=SINK_ADDRESS, sink_port=self.sink_port))
+        os.symlink(PEERS + "/haraka/node_modules",
+                   self.folder + "/node_modules")
+
+    @staticmethod
+    def program():
+        return PEERS + "/haraka/node_modules/Haraka/bin/haraka"
+
+    def command(self):
+        return ["node", self.program(), "-c", self.folder]
+
+
+CONTENDERS = {c.name: c for c in (Postfix, Opensmtpd, Haraka, Sortied)}
