@@ -359,13 +359,13 @@ put_html_and_paragraphs(const struct editor *j, const struct place *p,
 	if (add(&html, x->closing) != 0 ||
 	    (x->html != NULL ? buf_append(&html, x->html, x->html_len)
 	                     : rtf_html_lines(x->text, x->len, &html)) != 0 ||
-	    html_ascii(&ascii, buf_ptr(&html), buf_len(&html)) != 0) {
+	    html_ascii(&ascii, rtf_data(&html), buf_len(&html)) != 0) {
 		goto out;
 	}
 	if ((p->in_tag && add(out, "}") != 0) ||
 	    (p->htmlrtf && add(out, "\\htmlrtf0 ") != 0) ||
 	    add(out, "{\\*\\htmltag96 ") != 0 ||
-	    put_escaped(buf_ptr(&ascii), buf_len(&ascii), out) != 0 ||
+	    put_escaped(rtf_data(&ascii), buf_len(&ascii), out) != 0 ||
 	    add(out, "}\\htmlrtf ") != 0 ||
 	    put_paragraphs(j, p, x->text, x->len, out) != 0 ||
 	    (!p->htmlrtf && add(out, "\\htmlrtf0 ") != 0) ||
@@ -400,7 +400,7 @@ places_in_html(const struct editor *j, struct place *above, struct place *below,
 	const char *why = rtf_take(j->rtf, j->len, RTF_VIEW_HTML, &html);
 
 	if (why == NULL) {
-		html_find_places(buf_ptr(&html), buf_len(&html), &found);
+		html_find_places(rtf_data(&html), buf_len(&html), &found);
 		why = found.why;
 	}
 	if (why != NULL) {
@@ -414,7 +414,7 @@ places_in_html(const struct editor *j, struct place *above, struct place *below,
 	*below = places[1];
 	*closing_r = found.closing;
 	if (j->in->before_thread &&
-	    quote_find_html(buf_ptr(&html), buf_len(&html), &at) &&
+	    quote_find_html(rtf_data(&html), buf_len(&html), &at) &&
 	    at >= found.top && at <= found.bottom) {
 		find_places(j, RTF_VIEW_HTML, &at, thread, 1);
 		if (is_good(&thread[0]) && thread[0].at >= above->at) {
@@ -436,7 +436,7 @@ place_of_thread(const struct editor *j, const struct place *above,
 	size_t at;
 
 	if (rtf_take(j->rtf, j->len, RTF_VIEW_SEEN, &text) == NULL &&
-	    quote_find_text(buf_ptr(&text), buf_len(&text), &at)) {
+	    quote_find_text(rtf_data(&text), buf_len(&text), &at)) {
 		find_places(j, RTF_VIEW_SEEN, &at, thread, 1);
 		if (is_good(&thread[0]) && thread[0].depth == 1 &&
 		    !thread[0].line_open && thread[0].at >= above->at) {

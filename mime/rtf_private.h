@@ -120,10 +120,17 @@ rtf_group(struct rtf_reader *r)
 	return &r->stack[r->depth];
 }
 
+/* Its octets: never NULL, as nothing may be added to that. */
+static inline const char *
+rtf_data(const struct buf *b)
+{
+	return b->data == NULL ? "" : b->data + b->start;
+}
+
 static inline int
 rtf_add_buf(struct buf *out, const struct buf *b)
 {
-	return buf_append(out, buf_ptr(b), buf_len(b));
+	return buf_append(out, rtf_data(b), buf_len(b));
 }
 
 /* Control words and what they are for. */

@@ -238,10 +238,10 @@ flush(struct rtf_reader *r)
 		return;
 	}
 	if (name == NULL ||
-	    charset_decode(name, buf_ptr(&r->held), buf_len(&r->held), r->out,
+	    charset_decode(name, rtf_data(&r->held), buf_len(&r->held), r->out,
 	                   &exact) != 0) {
 		for (size_t i = 0; i < buf_len(&r->held); i++) {
-			unsigned char c = (unsigned char)buf_ptr(&r->held)[i];
+			unsigned char c = (unsigned char)rtf_data(&r->held)[i];
 
 			put_character(r, c < 0x80 ? c : 0xfffd);
 		}

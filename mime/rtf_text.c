@@ -50,7 +50,7 @@ rtf_visible_text(const char *rtf, size_t len, struct buf *out)
 	/* Who can show HTML shows the HTML inside. */
 	if (rtf_take(rtf, len, html ? RTF_VIEW_HTML : RTF_VIEW_SEEN, &text) ==
 	    NULL) {
-		rc = html ? html_visible_text(buf_ptr(&text), buf_len(&text),
+		rc = html ? html_visible_text(rtf_data(&text), buf_len(&text),
 		                              out)
 		          : rtf_add_buf(out, &text);
 	}

@@ -95,6 +95,21 @@ note_attribute(struct tnef *t, uint32_t id, size_t at, size_t len,
 	}
 }
 
+static bool
+may_have_type(const struct tnef_property *p)
+{
+	bool text = p->type == TNEF_STRING8 || p->type == TNEF_UNICODE;
+
+	switch (p->id) {
+	case TNEF_RTF:
+		return p->type == TNEF_BINARY;
+	case TNEF_HTML:
+		return text || p->type == TNEF_BINARY;
+	default:
+		return text;
+	}
+}
+
 static int
 note_property(struct tnef *t, const struct tnef_property *p, struct err *e)
 {
@@ -125,9 +140,7 @@ note_property(struct tnef *t, const struct tnef_property *p, struct err *e)
 	if (place->end != 0) {
 		return err_set(e, ERR_INVALID, "TNEF: two bodies of a kind");
 	}
-	if (!p->single || (p->id == TNEF_RTF && p->type != TNEF_BINARY) ||
-	    (p->id != TNEF_RTF && p->id != TNEF_HTML &&
-	     p->type == TNEF_BINARY)) {
+	if (!p->single || !may_have_type(p)) {
 		return err_set(e, ERR_INVALID,
 		               "TNEF: property %04x of type %04x", p->id,
 		               p->type);
@@ -323,7 +336,7 @@ static int
 write_attribute(const char *header, const struct buf *value, struct buf *out,
                 struct err *e)
 {
-	uint16_t check = sum(buf_ptr(value), buf_len(value));
+	uint16_t check = sum(rtf_data(value), buf_len(value));
 	unsigned char end[2] = { (unsigned char)check,
 		                 (unsigned char)(check >> 8) };
 

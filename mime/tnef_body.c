@@ -80,7 +80,7 @@ decode(const struct tnef_body *b, const struct splice *s, struct buf *out,
 		return err_set(e, ERR_REFUSED, "TNEF: unknown code page %u",
 		               b->codepage);
 	}
-	if (buf_len(out) > 0 && memchr(buf_ptr(out), '\0', buf_len(out))) {
+	if (buf_len(out) > 0 && memchr(rtf_data(out), '\0', buf_len(out))) {
 		return err_set(e, ERR_INVALID, "TNEF: NUL in a body");
 	}
 	return 0;
@@ -121,7 +121,7 @@ static int
 edit_decoded(const char *charset, const struct buf *text,
              const struct rtf_insert *in, size_t at, struct splice *s)
 {
-	bool open = at > 0 && buf_ptr(text)[at - 1] != '\n';
+	bool open = at > 0 && rtf_data(text)[at - 1] != '\n';
 
 	if (put_lines(charset, false, in->above, in->above_len, &s->a) != 0) {
 		return -1;
@@ -135,7 +135,7 @@ widen(const struct buf *text, const struct rtf_insert *in, size_t at,
       struct buf *out)
 {
 	struct buf whole;
-	struct splice s = { .data = buf_ptr(text),
+	struct splice s = { .data = rtf_data(text),
 		            .len = buf_len(text),
 		            .whole = buf_len(text),
 		            .below = at };
@@ -146,7 +146,7 @@ widen(const struct buf *text, const struct rtf_insert *in, size_t at,
 	buf_init(&whole, SIZE_MAX / 4);
 	if (edit_decoded("utf-8", text, in, at, &s) == 0 &&
 	    splice_write(&s, &whole) == 0 &&
-	    put_fragment(UTF16, buf_ptr(&whole), buf_len(&whole), out) == 0) {
+	    put_fragment(UTF16, rtf_data(&whole), buf_len(&whole), out) == 0) {
 		rc = buf_append(out, "\0", 2);
 	}
 	buf_clear(&whole);
@@ -169,7 +169,7 @@ edit_text(const struct tnef_body *b, const struct rtf_insert *in,
 		goto out;
 	}
 	if (!in->before_thread ||
-	    !quote_find_text(buf_ptr(&text), buf_len(&text), &at)) {
+	    !quote_find_text(rtf_data(&text), buf_len(&text), &at)) {
 		at = buf_len(&text);
 	}
 	s.below = at == buf_len(&text) ? s.len : octets_of(b, &s, at);
@@ -213,11 +213,11 @@ put_html(const char *charset, const char *html, size_t html_len,
 		if (rtf_html_lines(text, len, &made) != 0) {
 			goto out;
 		}
-		html = buf_ptr(&made);
+		html = rtf_data(&made);
 		html_len = buf_len(&made);
 	}
 	if (html_ascii(&ascii, html, html_len) == 0) {
-		rc = put_fragment(charset, buf_ptr(&ascii), buf_len(&ascii),
+		rc = put_fragment(charset, rtf_data(&ascii), buf_len(&ascii),
 		                  out);
 	}
 out:
@@ -242,13 +242,13 @@ edit_html(const struct tnef_body *b, const struct rtf_insert *in,
 	if (decode(b, &s, &text, &exact, e) != 0) {
 		goto out;
 	}
-	html_find_places(buf_ptr(&text), buf_len(&text), &places);
+	html_find_places(rtf_data(&text), buf_len(&text), &places);
 	if (places.why != NULL) {
 		(void)err_set(e, ERR_REFUSED, "TNEF: HTML: %s", places.why);
 		goto out;
 	}
 	if (in->before_thread &&
-	    quote_find_html(buf_ptr(&text), buf_len(&text), &at) &&
+	    quote_find_html(rtf_data(&text), buf_len(&text), &at) &&
 	    at >= places.top && at <= places.bottom) {
 		places.bottom = at;
 		places.closing = "";
@@ -287,20 +287,20 @@ edit_rtf(const struct tnef_body *b, const struct rtf_insert *in,
 	buf_init(&edited, TNEF_RTF_MAX);
 	buf_init(&again, TNEF_RTF_MAX);
 	if (tnef_rtf_decompress(b->data, b->len, TNEF_RTF_MAX, &rtf, e) != 0 ||
-	    rtf_edit(buf_ptr(&rtf), buf_len(&rtf), in, &edited, e) != 0) {
+	    rtf_edit(rtf_data(&rtf), buf_len(&rtf), in, &edited, e) != 0) {
 		goto out;
 	}
-	if (tnef_rtf_compress(buf_ptr(&edited), buf_len(&edited), out) != 0) {
+	if (tnef_rtf_compress(rtf_data(&edited), buf_len(&edited), out) != 0) {
 		(void)err_set(e, ERR_LIMIT, "TNEF: a body is too large");
 		goto out;
 	}
 	/* What leaves has to be what was meant: read it as others will. */
-	if (tnef_rtf_decompress(buf_ptr(out) + from, buf_len(out) - from,
+	if (tnef_rtf_decompress(rtf_data(out) + from, buf_len(out) - from,
 	                        TNEF_RTF_MAX, &again, e) != 0) {
 		goto out;
 	}
 	if (buf_len(&again) != buf_len(&edited) ||
-	    memcmp(buf_ptr(&again), buf_ptr(&edited), buf_len(&again)) != 0) {
+	    memcmp(rtf_data(&again), rtf_data(&edited), buf_len(&again)) != 0) {
 		(void)err_set(e, ERR_CORRUPT, "TNEF: compression is wrong");
 		goto out;
 	}
@@ -354,14 +354,14 @@ tnef_body_text(const struct tnef_body *b, struct buf *out, struct err *e)
 		buf_init(&raw, TNEF_RTF_MAX);
 		rc = tnef_rtf_decompress(b->data, b->len, TNEF_RTF_MAX, &raw,
 		                         e);
-		if (rc == 0 && rtf_visible_text(buf_ptr(&raw), buf_len(&raw),
+		if (rc == 0 && rtf_visible_text(rtf_data(&raw), buf_len(&raw),
 		                                &text) != 0) {
 			rc = err_set(e, ERR_INVALID, "TNEF: broken RTF");
 		}
 	} else {
 		rc = decode(b, &s, &raw, &exact, e);
 		if (rc == 0 && b->id == TNEF_HTML) {
-			rc = html_visible_text(buf_ptr(&raw), buf_len(&raw),
+			rc = html_visible_text(rtf_data(&raw), buf_len(&raw),
 			                       &text);
 		} else if (rc == 0 && buf_len(&raw) > 0) {
 			rc = rtf_add_buf(&text, &raw);

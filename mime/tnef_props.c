@@ -122,7 +122,7 @@ take_values(struct cursor *c, struct tnef_property *p)
 		p->value = at;
 		p->value_len = len;
 	}
-	p->single = !multi && n == 1;
+	p->single = !multi && fixed == 0 && n == 1;
 	return true;
 }
 

@@ -12,6 +12,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Nothing may be added to NULL, not even 0. */
+static const char *
+octets_of(const struct buf *b)
+{
+	return b->data == NULL ? "" : b->data + b->start;
+}
+
 static const struct rtf_insert in = {
 	.above = "Above\r\n",
 	.above_len = 7,
@@ -101,14 +108,14 @@ check(const uint8_t *data, size_t len)
 		CHECK(e.text[0] != '\0' && buf_len(&out) == 0);
 	} else {
 		CHECK(readable);
-		check_others(data, len, (const uint8_t *)buf_ptr(&out),
+		check_others(data, len, (const uint8_t *)octets_of(&out),
 		             buf_len(&out));
 		CHECK(tnef_is_note(tnef, len) ==
-		      tnef_is_note(buf_ptr(&out), buf_len(&out)));
+		      tnef_is_note(octets_of(&out), buf_len(&out)));
 		buf_reset(&seen, 65536);
-		CHECK(tnef_visible_text(buf_ptr(&out), buf_len(&out), &seen,
+		CHECK(tnef_visible_text(octets_of(&out), buf_len(&out), &seen,
 		                        &e) == 0);
-		CHECK(tnef_edit(buf_ptr(&out), buf_len(&out), &in, &again,
+		CHECK(tnef_edit(octets_of(&out), buf_len(&out), &in, &again,
 		                &e) == 0);
 	}
 	buf_clear(&seen);
