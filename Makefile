@@ -313,7 +313,7 @@ $(TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(UNIT_LIBS) $(ALL_LIBS)
 tools: $(TOOLS)
 
 $(BENCH): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o \
-		$(BENCH_LIBS) $(ALL_LIBS)
+		$(BENCH_LIBS) $(UNIT_LIBS) $(ALL_LIBS)
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(call LINK,$(filter %.o,$^),$(filter %.a,$^))
