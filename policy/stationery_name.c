@@ -128,6 +128,8 @@ read_phrase(const char *s, size_t len, struct buf *out)
 		}
 		if (quoted && s[i] == '\\' && i + 1 < len) {
 			i++;
+		} else if (!quoted && strchr("<>,;:", s[i]) != NULL) {
+			return -1; /* another mailbox, or a group */
 		}
 		if (buf_append(out, s + i, 1) == -1) {
 			return -1;
