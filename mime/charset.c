@@ -600,6 +600,9 @@ charset_encode(const char *name, const char *utf8, size_t len, struct buf *out)
 	    (c->flags & FLAG_BOM16) != 0) {
 		return -1;
 	}
+	if (len == 0) {
+		return 0;
+	}
 	if (c->kind == CHARSET_UTF8 && (c->flags & FLAG_7BIT) == 0) {
 		return buf_append(out, utf8, len);
 	}
@@ -612,12 +615,12 @@ charset_encode(const char *name, const char *utf8, size_t len, struct buf *out)
 	/* It must be read as it was meant; tables differ in their corners. */
 	buf_init(&coded, SIZE_MAX / 2);
 	buf_init(&back, SIZE_MAX / 2);
-	if (encode(c, utf8, len, &coded) == 0 &&
+	if (encode(c, utf8, len, &coded) == 0 && buf_len(&coded) > 0 &&
 	    is_strict(c, buf_ptr(&coded), buf_len(&coded)) &&
 	    charset_decode(name, buf_ptr(&coded), buf_len(&coded), &back,
 	                   &exact) == 0 &&
 	    exact && buf_len(&back) == len &&
-	    (len == 0 || memcmp(buf_ptr(&back), utf8, len) == 0)) {
+	    memcmp(buf_ptr(&back), utf8, len) == 0) {
 		rc = buf_append(out, buf_ptr(&coded), buf_len(&coded));
 	}
 	buf_clear(&coded);

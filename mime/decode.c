@@ -5,6 +5,7 @@
  */
 #include "mime/encode.h"
 
+#include <stdint.h>
 #include <string.h>
 #include <sys/types.h>
 
@@ -150,25 +151,108 @@ on_octet(struct decode_qp *q, char c)
 	return -1;
 }
 
+#define EACH(c) (0x0101010101010101U * (uint64_t)(c))
+
+/* Do these eight octets stand for themselves: printable and no "="? */
+static bool
+are_plain(const char *p)
+{
+	uint64_t w;
+	uint64_t equals;
+	uint64_t del;
+
+	memcpy(&w, p, sizeof(w));
+	equals = w ^ EACH('=');
+	del = w ^ EACH(127);
+	return ((w | ((w - EACH(32)) & ~w) | ((equals - EACH(1)) & ~equals) |
+	         ((del - EACH(1)) & ~del)) &
+	        EACH(0x80)) == 0;
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Well-formed text in one go, until something needs care. Octets of data that
+ * were used; the states are as on_octet would leave them. */
+static size_t
+fast_text(struct decode_qp *q, const char *data, size_t len)
+{
+	char *to = buf_reserve(q->out, len);
+	size_t floor = 0; /* blanks below it are data */
+	unsigned run = 0; /* of blanks: long ones need care */
+	size_t n = 0;     /* octets given out */
+	size_t i = 0;
+
+	if (to == NULL) {
+		return 0;
+	}
+	while (i < len) {
+		char c = data[i];
+
+		if (len - i >= 8 && are_plain(data + i)) {
+			if (memcmp(data + i, "        ", 8) == 0) {
+				break;
+			}
+			memcpy(to + n, data + i, 8);
+			n += 8;
+			i += 8;
+			run = 0;
+		} else if ((c >= 32 && c < 127 && c != '=') || c == '\t') {
+			run = is_blank(c) ? run + 1 : 0;
+			if (run == 64) {
+				break;
+			}
+			to[n++] = c;
+			i++;
+		} else if (c == '=' && len - i >= 3 &&
+		           hex_value(data[i + 1]) != -1 &&
+		           hex_value(data[i + 2]) != -1) {
+			to[n++] = (char)(hex_value(data[i + 1]) * 16 +
+			                 hex_value(data[i + 2]));
+			i += 3;
+			floor = n;
+		} else if (c == '=' && len - i >= 3 && data[i + 1] == '\r' &&
+		           data[i + 2] == '\n') {
+			i += 3;
+			floor = n;
+		} else if (c == '\r' && len - i >= 2 && data[i + 1] == '\n') {
+			while (n > floor && is_blank(to[n - 1])) {
+				n--;
+			}
+			to[n++] = c;
+			to[n++] = '\n';
+			i += 2;
+			floor = n;
+		} else {
+			break;
+		}
+	}
+	/* What blanks in the end are is told by what follows. */
+	for (floor = n > floor ? n - floor : 0; floor > 0; floor--) {
+		if (!is_blank(to[n - 1])) {
+			break;
+		}
+		n--;
+		i--;
+	}
+	buf_commit(q->out, n);
+	return i;
+}
+
 int
 decode_qp_update(struct decode_qp *q, const char *data, size_t len)
 {
 	size_t i = 0;
 
 	while (i < len) {
-		size_t run = 0;
-
-		while (q->state == ENCODE_QP_TEXT && i + run < len &&
-		       data[i + run] > 32 && data[i + run] < 127 &&
-		       data[i + run] != '=') {
-			run++;
-		}
-		if (run > 0) {
-			if (put_held(q, data + i, run) == -1) {
-				return -1;
+		if (q->state == ENCODE_QP_TEXT && q->n_blanks == 0) {
+			i += fast_text(q, data + i, len - i);
+			if (i == len) {
+				break;
 			}
-			i += run;
-			continue;
 		}
 		if (on_octet(q, data[i]) == -1) {
 			return -1;

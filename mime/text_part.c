@@ -162,6 +162,9 @@ text_part_read(const char *msg, const struct structure_part *part,
 		return err_set(e, ERR_INVALID,
 		               "a header without empty line behind it");
 	}
+	if (part->parent >= 0 && (part->flags & STRUCTURE_ROOT) != 0) {
+		return err_set(e, ERR_REFUSED, "a message within the message");
+	}
 	if ((part->flags & STRUCTURE_TYPED) != 0 &&
 	    (!text_type_read(msg, part, &t) ||
 	     !text_type_charset(msg, &t, a, &p.charset))) {
@@ -713,6 +716,15 @@ put_body(struct plan *pl, struct edits *edits)
 	buf_clear(&coded);
 }
 
+/* Is the empty line behind the header the one that the boundary brings? A body
+ * needs one of its own then. */
+static bool
+shares_line_end(const struct structure_part *part, const char *msg)
+{
+	return part->parent >= 0 && part->body == part->body_end &&
+	       msg[part->body_end] == '-';
+}
+
 static void
 put_in_place(const struct plan *pl, struct edits *edits)
 {
@@ -772,6 +784,10 @@ text_part_insert(const struct text_part *p, const struct text_insert *inserts,
 		put_body(&pl, edits);
 	} else {
 		put_in_place(&pl, edits);
+	}
+	if (shares_line_end(p->part, p->msg)) {
+		edits_take(edits, p->part->body_end, p->part->body_end, "\r\n",
+		           2);
 	}
 	if (pl.utf8 || pl.body != BODY_IN_PLACE) {
 		put_header(&pl, edits);

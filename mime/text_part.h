@@ -31,8 +31,9 @@ struct text_part {
 
 /* -1: cannot be read so that all readers agree (broken base64 or quoted-
  * printable, unknown encoding or charset, NUL, a bare CR or LF, a header
- * without empty line behind it); *e says why. msg, part and arena must outlive
- * the result. */
+ * without empty line behind it), or the text of a message within the message;
+ * *e says why. The part is of a structure that is not ambiguous; msg, part and
+ * arena must outlive the result. */
 int text_part_read(const char *msg, const struct structure_part *part,
                    struct arena *a, struct text_part *out, struct err *e)
 	__attribute__((warn_unused_result));

@@ -457,6 +457,47 @@ boundaries(void **state)
 	}
 }
 
+/* A part whose header's empty line is the boundary's line end, too. */
+static void
+empty_parts(void **state)
+{
+	static const struct {
+		const char *header;
+		const char *text;
+		const char *want;
+	} cases[] = {
+		{ "", "x", "\r\nx\r\n--b--\r\n" },
+		{ "", "x\r\n", "\r\nx\r\n\r\n--b--\r\n" },
+		{ "Content-Transfer-Encoding: base64\r\n", "x",
+		  "\r\neA==\r\n--b--\r\n" },
+		{ "Content-Transfer-Encoding: quoted-printable\r\n", "x",
+		  "\r\nx\r\n--b--\r\n" },
+		{ "", E_ACUTE, "\r\n=C3=A9\r\n--b--\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		for (int line = 0; line < 2; line++) {
+			struct text_insert t = text_part_at(0, cases[i].text);
+			size_t n = strlen(cases[i].want);
+			struct buf msg;
+			struct buf out;
+
+			buf_init(&msg, 1000);
+			buf_init(&out, 1000);
+			buf_addf(&msg, "%s%s\r\n%s--b--\r\n", text_part_front,
+			         cases[i].header, line == 0 ? "" : "\r\n");
+			assert_true(text_part_try(buf_ptr(&msg), buf_len(&msg),
+			                          1, &t, 1, false, &out));
+			assert_true(buf_len(&out) > n);
+			assert_string_equal(buf_cstr(&out) + buf_len(&out) - n,
+			                    cases[i].want);
+			buf_clear(&msg);
+			buf_clear(&out);
+		}
+	}
+}
+
 static void
 unreadable(void **state)
 {
@@ -556,8 +597,8 @@ main(void)
 		cmocka_unit_test(shapes),        cmocka_unit_test(base64_lines),
 		cmocka_unit_test(content_types), cmocka_unit_test(html_parts),
 		cmocka_unit_test(long_lines),    cmocka_unit_test(boundaries),
-		cmocka_unit_test(unreadable),    cmocka_unit_test(flowed),
-		cmocka_unit_test(flows),
+		cmocka_unit_test(empty_parts),   cmocka_unit_test(unreadable),
+		cmocka_unit_test(flowed),        cmocka_unit_test(flows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
