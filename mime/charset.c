@@ -142,7 +142,7 @@ enum direction {
 static void
 canonical(const char *name, char out[NAME_MAX_LEN + 1])
 {
-	char s[NAME_MAX_LEN + 1];
+	char s[NAME_MAX_LEN + 1] = { 0 };
 	const char *p = s;
 	const char *prefix = "";
 	size_t n = 0;
@@ -155,7 +155,6 @@ canonical(const char *name, char out[NAME_MAX_LEN + 1])
 		       : c == '_'           ? '-'
 		                            : c;
 	}
-	s[n] = '\0';
 	if (strncmp(p, "x-", 2) == 0) {
 		p += 2;
 	}

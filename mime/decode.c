@@ -298,18 +298,19 @@ decode_base64_init(struct decode_base64 *b, struct buf *out)
 }
 
 /* Values of the digits and 1; 0: none. */
+/* clang-format off */
 static const signed char base64_values[256] = {
-#define V(c, v) [(c)] = (v) + 1
-#define EIGHT(c, v)                                                            \
-	V(c, v), V((c) + 1, (v) + 1), V((c) + 2, (v) + 2),                     \
-		V((c) + 3, (v) + 3), V((c) + 4, (v) + 4), V((c) + 5, (v) + 5), \
-		V((c) + 6, (v) + 6), V((c) + 7, (v) + 7)
-	EIGHT('A', 0),  EIGHT('I', 8),  EIGHT('Q', 16), V('Y', 24), V('Z', 25),
-	EIGHT('a', 26), EIGHT('i', 34), EIGHT('q', 42), V('y', 50), V('z', 51),
-	EIGHT('0', 52), V('8', 60),     V('9', 61),     V('+', 62), V('/', 63),
-#undef EIGHT
-#undef V
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 63, 0, 0, 0, 64,
+	53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 0, 0, 0, 0, 0, 0,
+	0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+	16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 0, 0, 0, 0, 0,
+	0, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41,
+	42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 0, 0, 0, 0, 0,
 };
+
+/* clang-format on */
 
 static inline int
 base64_value(char c)

@@ -20,6 +20,11 @@ struct text_splice {
 
 #define TEXT_SPLICES_MAX (TEXT_INSERTS_MAX + 4)
 
+/* Can the changes stand in the body, which has no encoding, as they are?
+ * bare7: it has no 8-bit octets. */
+bool text_lines_fit(const struct text_part *p, const struct text_splice *list,
+                    size_t n, bool bare7);
+
 /* Changes a quoted-printable body in place; at == end in all. The body is
  * well-formed, no splice stands within a CRLF. */
 void text_qp_splice(const struct text_part *p, const struct text_splice *list,
