@@ -320,8 +320,8 @@ base64_value(char c)
 
 #define RUN 16 /* groups that are decoded at once */
 
-/* Whole groups of four digits, as most of most input is. Octets of data that
- * were used; -1: out is full. */
+/* Whole groups of four digits, as most of most input is; padding is part of
+ * a group that is not whole. Octets of data that were used; -1: out is full. */
 static ssize_t
 whole_groups(struct decode_base64 *b, const char *data, size_t len)
 {
@@ -329,7 +329,7 @@ whole_groups(struct decode_base64 *b, const char *data, size_t len)
 	size_t n = 0;
 	size_t i = 0;
 
-	if (b->n_digits % 4 != 0 || b->n_pad > 0) {
+	if (b->n_digits % 4 != 0) {
 		return 0;
 	}
 	for (; n < sizeof(octets) && len - i >= 4; i += 4) {

@@ -171,12 +171,11 @@ begin(const struct walk *w, struct encode_qp *q, bool line_end_first,
 	}
 }
 
-/* Writes "-" that would begin a line. They are given to the encoder as long
- * as they do, at most until the next insertion. */
+/* A "-" that would begin a line goes through the encoder. */
 static bool
-take_dash(struct walk *w, struct encode_qp *q, size_t until)
+take_dash(struct walk *w, struct encode_qp *q)
 {
-	if (w->pos == w->len || w->body[w->pos] != '-' || w->done == until) {
+	if (w->pos == w->len || w->body[w->pos] != '-') {
 		return false;
 	}
 	must(encode_qp_update(q, "-", 1));
@@ -233,7 +232,7 @@ text_qp_splice(const struct text_part *p, const struct text_splice *list,
 				                      list[i].len));
 				i++;
 			}
-			if (!take_dash(&w, &q, i < n ? list[i].at : SIZE_MAX)) {
+			if (!take_dash(&w, &q)) {
 				break;
 			}
 		}

@@ -17,7 +17,7 @@
 
 const char text_part_front[] =
 	"From: a@example.com\r\nMIME-Version: 1.0\r\n"
-	"Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n";
+	"Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n-- \r\n--b\r\n";
 const char text_part_back[] =
 	"\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n\xe9\xff"
 	"  \r\n--b--\r\nepilogue\r\n";

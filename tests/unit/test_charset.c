@@ -150,6 +150,7 @@ encodes(void **state)
 		{ "gb2312", "\xf0\x9f\x98\x80", NULL },
 		{ "ks_c_5601-1987", "\xea\xb0\x80", "\xb0\xa1" },
 		{ "ks_c_5601-1987", "\xea\xb0\x82", NULL },
+		{ "euc-kr", "\xea\xb2\x9a", NULL },
 		{ "iso-2022-jp", "a\xe3\x81\x82z", "a\x1b$B$\"\x1b(Bz" },
 		{ "no-such", "a", NULL },
 	};
@@ -258,6 +259,17 @@ keeps_converters(void **state)
 		assert_string_equal(buf_cstr(&out), "$\"");
 		buf_clear(&out);
 	}
+	/* Not even after a text that did not fit. */
+	buf_init(&out, 1);
+	assert_int_equal(
+		charset_decode("iso-2022-jp", open, strlen(open), &out, &exact),
+		-1);
+	buf_clear(&out);
+	buf_init(&out, 10);
+	assert_int_equal(charset_decode("iso-2022-jp", "$\"", 2, &out, &exact),
+	                 0);
+	assert_string_equal(buf_cstr(&out), "$\"");
+	buf_clear(&out);
 	memset(text, 0xe9, sizeof(text));
 	buf_init(&out, 2 * sizeof(text));
 	assert_int_equal(

@@ -94,6 +94,7 @@ static const struct {
 	{ QP(UTF8_TYPE), "a  \r\nb", 1, "x", NULL, "ax=\r\n  \r\nb" },
 	{ QP(UTF8_TYPE), "a  \r\nb", 1, "x ", NULL, "ax =\r\n  \r\nb" },
 	{ QP(UTF8_TYPE), "a", 1, "x ", NULL, "ax=20" },
+	{ QP(UTF8_TYPE), "a  \r\nb", 4, "x", NULL, "a  \r\nbx" },
 	/* A full line. */
 	{ QP(UTF8_TYPE), SEVENTY "123456\r\n", 76, "x", NULL,
 	  SEVENTY "12345=\r\n6x\r\n" },
@@ -207,6 +208,119 @@ base64_lines(void **state)
 	}
 }
 
+/* Lines that hold no whole groups become such of 76. */
+static void
+odd_base64_lines(void **state)
+{
+	struct text_insert t = text_part_at(0, "x");
+	size_t line = 0;
+	struct buf msg;
+	struct buf out;
+
+	(void)state;
+	buf_init(&msg, 10000);
+	buf_init(&out, 10000);
+	buf_puts(&msg, "Content-Transfer-Encoding: base64\r\n\r\n");
+	for (int i = 0; i < 100; i++) {
+		buf_puts(&msg, "YWJjZ\r\nGVm\r\n");
+	}
+	assert_true(text_part_try(buf_ptr(&msg), buf_len(&msg), 0, &t, 1, false,
+	                          &out));
+	for (size_t i = 0; i < buf_len(&out); i++) {
+		line = buf_ptr(&out)[i] == '\n' ? 0 : line + 1;
+		assert_true(line <= 77);
+	}
+	buf_clear(&msg);
+	buf_clear(&out);
+}
+
+/* The rest of a line begins anew behind an insertion: there is room for the
+ * next one. */
+static void
+two_in_a_line(void **state)
+{
+	struct text_insert t[] = { text_part_at(5, "x"),
+		                   text_part_at(70, "y") };
+	struct buf out;
+
+	(void)state;
+	{
+		static const char msg[] = QP(UTF8_TYPE) SEVENTY "12345";
+
+		buf_init(&out, 1000);
+		assert_true(
+			text_part_try(msg, strlen(msg), 0, t, 2, false, &out));
+		assert_non_null(
+			strstr(buf_cstr(&out),
+		               "01234x=\r\n56789" TEN TEN TEN TEN TEN TEN
+		               "y=\r\n12345"));
+		buf_clear(&out);
+	}
+}
+
+/* What becomes UTF-8 takes the shorter encoding, and a message ends with a line
+ * end. */
+static void
+converts(void **state)
+{
+	static const struct {
+		const char *body;
+		const char *encoding;
+		const char *end;
+	} cases[] = {
+		{ "\x1b$B$\"\x1b(B\r\n", "Encoding: base64\r\n",
+		  "44GCDQo=\r\n" },
+		{ SEVENTY, "Encoding: quoted-printable\r\n", TEN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct text_insert t = text_part_at(0, "xyz");
+		size_t n = strlen(cases[i].end);
+		struct buf msg;
+		struct buf out;
+
+		buf_init(&msg, 1000);
+		buf_init(&out, 1000);
+		buf_addf(&msg,
+		         "Content-Type: text/plain; charset=iso-2022-jp\r\n"
+		         "\r\n%s",
+		         cases[i].body);
+		assert_true(text_part_try(buf_ptr(&msg), buf_len(&msg), 0, &t,
+		                          1, false, &out));
+		assert_non_null(strstr(buf_cstr(&out), cases[i].encoding));
+		assert_string_equal(buf_cstr(&out) + buf_len(&out) - n,
+		                    cases[i].end);
+		buf_clear(&msg);
+		buf_clear(&out);
+	}
+}
+
+/* More of them than are changed, and as many insertions as there may be. */
+static void
+many_metas(void **state)
+{
+	struct text_insert t[TEXT_INSERTS_MAX + 1];
+	struct buf msg;
+	struct buf out;
+
+	(void)state;
+	buf_init(&msg, 1000);
+	buf_init(&out, 2000);
+	buf_puts(&msg, "Content-Type: text/html; charset=iso-2022-jp\r\n"
+	               "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+	for (size_t i = 0; i < COUNT(t); i++) {
+		buf_puts(&msg, "<meta charset=3D\"x\">\r\n");
+		t[i] = text_part_at(0, E_ACUTE);
+	}
+	assert_true(text_part_try(buf_ptr(&msg), buf_len(&msg), 0, t,
+	                          TEXT_INSERTS_MAX, true, &out));
+	assert_false(text_part_try(buf_ptr(&msg), buf_len(&msg), 0, t, COUNT(t),
+	                           true, &out));
+	buf_clear(&msg);
+	buf_clear(&out);
+}
+
 /* The charset in every form of the field, and nothing else of it. */
 static void
 content_types(void **state)
@@ -237,7 +351,7 @@ content_types(void **state)
 		{ "text/plain; charset*0*=''us%2D;\r\n charset*1*=ascii",
 		  "text/plain; charset=utf-8" },
 		{ "text/plain; charset*1=ascii; charset*0=us-", NULL },
-		{ "text/plain; charset*=''us-ascii; charset=us-ascii", NULL },
+		{ "text/plain; charset*=''us-; charset=ascii", NULL },
 		{ "text/plain; charset*=us-ascii", NULL },
 		{ "text/plain; charset=no-such", NULL },
 		{ "text/plain; charset*=''utf-16", NULL },
@@ -594,11 +708,20 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(shapes),        cmocka_unit_test(base64_lines),
-		cmocka_unit_test(content_types), cmocka_unit_test(html_parts),
-		cmocka_unit_test(long_lines),    cmocka_unit_test(boundaries),
-		cmocka_unit_test(empty_parts),   cmocka_unit_test(unreadable),
-		cmocka_unit_test(flowed),        cmocka_unit_test(flows),
+		cmocka_unit_test(shapes),
+		cmocka_unit_test(base64_lines),
+		cmocka_unit_test(content_types),
+		cmocka_unit_test(odd_base64_lines),
+		cmocka_unit_test(two_in_a_line),
+		cmocka_unit_test(converts),
+		cmocka_unit_test(many_metas),
+		cmocka_unit_test(html_parts),
+		cmocka_unit_test(long_lines),
+		cmocka_unit_test(boundaries),
+		cmocka_unit_test(empty_parts),
+		cmocka_unit_test(unreadable),
+		cmocka_unit_test(flowed),
+		cmocka_unit_test(flows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
