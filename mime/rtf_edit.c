@@ -72,9 +72,9 @@ is_usable(struct rtf_reader *r)
 {
 	unsigned flags = rtf_group(r)->flags;
 
-	return r->depth > 0 && !r->opened && !r->star && r->skip == 0 &&
-	       r->high == 0 && buf_len(&r->held) == 0 &&
-	       (flags & RTF_SKIP) == 0 &&
+	return (r->html || r->view == RTF_VIEW_SEEN) && r->depth > 0 &&
+	       !r->opened && !r->star && r->skip == 0 && r->high == 0 &&
+	       buf_len(&r->held) == 0 && (flags & RTF_SKIP) == 0 &&
 	       ((flags & RTF_TAG) == 0 || r->tag_depth == r->depth);
 }
 
@@ -508,7 +508,7 @@ rtf_edit(const char *rtf, size_t len, const struct rtf_insert *in,
 	s.look.known = s.look.known && s.look.size >= 14 && s.look.size <= 48;
 	j.look = s.look;
 	j.html = rtf_has_html(rtf, len);
-	if (j.html) {
+	if (j.html && s.end.found) {
 		why = places_in_html(&j, &s.above, &s.end, &closing);
 	} else if (in->before_thread && in->below != NULL) {
 		place_of_thread(&j, &s.above, &s.end);

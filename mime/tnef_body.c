@@ -263,7 +263,9 @@ edit_html(const struct tnef_body *b, const struct rtf_insert *in,
 	    put_html(charset_of(b), in->html_below, in->html_below_len,
 	             in->below, in->below_len, &s.b) != 0 ||
 	    splice_write(&s, out) != 0) {
-		(void)err_set(e, ERR_LIMIT, "TNEF: a body is too large");
+		(void)err_set(e, ERR_REFUSED,
+		              "TNEF: code page %u cannot carry the text",
+		              b->codepage);
 		goto out;
 	}
 	rc = 0;

@@ -249,6 +249,17 @@ places_in_html(void **state)
 	                 "{\\*\\htmltag50 <div>}" PARA
 	                 "{\\*\\htmltag58 </div>}" HTML_BELOW
 	                 "{\\*\\htmltag58 </body></html>}}");
+	/* Text and tag in one group, an octet that might go on before it; and
+	 * nothing before \fromhtml. */
+	expect_edit("{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <body>\\'e9</body>}}",
+	            &html_both,
+	            "{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <body>}"
+	            "{\\*\\htmltag96 <div>A</div>}\\htmlrtf "
+	            "{\\pard\\plain\\uc1 A\\par\r\n}\\htmlrtf0 "
+	            "{\\*\\htmltag0 \\'e9}"
+	            "{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "
+	            "{\\pard\\plain\\uc1 B\\par\r\n}\\htmlrtf0 "
+	            "{\\*\\htmltag0 </body>}}");
 	/* \htmlrtf is on between: off for the tag, on again behind. */
 	expect_edit(
 		HEAD "\\htmlrtf{\\*\\htmltag50 <body>}x\\par\\htmlrtf0"
@@ -317,6 +328,7 @@ refuses(void **state)
 		"{\\rtf1 \\bin9 abc}",
 		"{\\rtf1 \\bin2147483648 abc}",
 		"{\\rtf1 \\pict a}",
+		"{\\rtf1\\fromhtml1 \\htmltag58 a}",
 		"{\\rtf1 \\trowd\\cellx9 a\\cell}",
 		"{\\rtf1 \\abcdefghijklmnopqrstuvwxyzabcdefgh a}",
 	};
