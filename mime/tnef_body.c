@@ -13,7 +13,8 @@
 #include "mime/tnef.h"
 #include "mime/tnef_private.h"
 
-#define UTF16 "utf-16le"
+#define UTF16      "utf-16le"
+#define UTF16_PAGE 1200
 
 struct splice {
 	const char *data;
@@ -28,13 +29,12 @@ struct splice {
 static void
 splice_init(struct splice *s, const struct tnef_body *b)
 {
-	size_t unit = b->type == TNEF_UNICODE ? 2 : 1;
+	bool wide = b->type == TNEF_UNICODE ||
+	            (b->type == TNEF_BINARY && b->codepage == UTF16_PAGE);
+	size_t unit = wide ? 2 : 1;
 
 	*s = (struct splice){ .data = b->data, .len = b->len, .whole = b->len };
-	if (b->type == TNEF_BINARY) {
-		unit = 0;
-	}
-	while (unit > 0 && s->len >= unit && s->data[s->len - unit] == '\0' &&
+	while (s->len >= unit && s->data[s->len - unit] == '\0' &&
 	       s->data[s->len - 1] == '\0') {
 		s->len -= unit;
 	}

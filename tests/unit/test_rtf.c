@@ -113,6 +113,8 @@ visible(void **state)
 		{ "{\\rtf1 \\trowd\\cellx9 a\\cell b\\cell\\row c}",
 		  "a\tb\t\r\nc" },
 		{ "{\\rtf1 a}\r\n", "a" },
+		/* A star within a group is none. */
+		{ "{\\rtf1 {a\\*\\foo b}}", "ab" },
 		/* HTML inside. */
 		{ "{\\rtf1\\ansi\\fromhtml1 \\deff0{\\*\\htmltag64 <p>}"
 		  "\\htmlrtf {\\htmlrtf0 H\\'e9\\htmlrtf\\par}\\htmlrtf0 "
@@ -223,6 +225,10 @@ places(void **state)
 	"{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "                           \
 	"{\\pard\\plain\\uc1\\f0\\fs20 B\\par\r\n}\\htmlrtf0 "
 
+#define HTML_PLAIN_BELOW                                                       \
+	"{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "                           \
+	"{\\pard\\plain\\uc1 B\\par\r\n}\\htmlrtf0 "
+
 static const struct rtf_insert html_both = {
 	.above = "A\r\n",
 	.above_len = 3,
@@ -260,6 +266,10 @@ places_in_html(void **state)
 	            "{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "
 	            "{\\pard\\plain\\uc1 B\\par\r\n}\\htmlrtf0 "
 	            "{\\*\\htmltag0 </body>}}");
+	expect_edit("{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <p>}}", &html_both,
+	            "{\\rtf1\\x\\fromhtml1 {\\*\\htmltag96 <div>A</div>}"
+	            "\\htmlrtf {\\pard\\plain\\uc1 A\\par\r\n}\\htmlrtf0 "
+	            "{\\*\\htmltag0 <p>}" HTML_PLAIN_BELOW "}");
 	/* \htmlrtf is on between: off for the tag, on again behind. */
 	expect_edit(
 		HEAD "\\htmlrtf{\\*\\htmltag50 <body>}x\\par\\htmlrtf0"
@@ -271,10 +281,10 @@ places_in_html(void **state)
 		"{\\pard\\plain\\uc1\\f0\\fs20 A\\par\r\n}\\htmlrtf0 " HTML_BELOW
 		"{\\*\\htmltag58 </body>}}");
 	/* A line that is open for readers of RTF. */
-	expect_edit(HEAD "{\\*\\htmltag50 <body>}Hi{\\*\\htmltag58 </body>}}",
+	expect_edit(HEAD "{\\*\\htmltag50 <body>}{Hi}{\\*\\htmltag58 </body>}}",
 	            &html_both,
 	            HEAD "{\\*\\htmltag50 <body>}" HTML_ABOVE
-	                 "Hi{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf \\par"
+	                 "{Hi}{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf \\par"
 	                 "{\\pard\\plain\\uc1\\f0\\fs20 B\\par\r\n}\\htmlrtf0 "
 	                 "{\\*\\htmltag58 </body>}}");
 }
@@ -295,7 +305,6 @@ before_thread(void **state)
 		"To: B <b@example.com>\\par Subject: s\\par\\par "
 		"Hello?\\par}";
 	char *rtf = mem_printf("%s%s", reply, thread);
-	char *grouped = mem_printf("%s{%s}", reply, thread);
 	struct err e = { 0 };
 	struct buf out;
 	const char *at;
@@ -308,7 +317,6 @@ before_thread(void **state)
 	assert_true(at < strstr(buf_cstr(&out), "From:"));
 	assert_true(at > strstr(buf_cstr(&out), "Yes."));
 	free(rtf);
-	free(grouped);
 	buf_clear(&out);
 }
 
@@ -345,6 +353,26 @@ refuses(void **state)
 			fail_msg("%s", cases[i]);
 		}
 		assert_true(e.text[0] != '\0');
+		assert_int_equal(buf_len(&out), 1);
+		buf_clear(&out);
+	}
+}
+
+/* No room: nothing is left behind. */
+static void
+full(void **state)
+{
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t max = 1; max < 60; max++) {
+		struct buf out;
+
+		buf_init(&out, max);
+		buf_add(&out, "z", 1);
+		assert_int_equal(rtf_edit("{\\rtf1 a}", 9, &both, &out, &e),
+		                 -1);
+		assert_int_equal(e.code, ERR_LIMIT);
 		assert_int_equal(buf_len(&out), 1);
 		buf_clear(&out);
 	}
@@ -490,6 +518,7 @@ main(void)
 		cmocka_unit_test(places_in_html),
 		cmocka_unit_test(before_thread),
 		cmocka_unit_test(refuses),
+		cmocka_unit_test(full),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(bombs),
 		cmocka_unit_test(edits_again),
