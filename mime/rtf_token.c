@@ -96,11 +96,25 @@ read_control(const char *rtf, size_t len, size_t pos, struct rtf_token *t)
 	}
 }
 
-static bool
-ends_text(char c)
+enum octet {
+	OCTET_ASCII = 0,
+	OCTET_HIGH,
+	OCTET_OTHER, /* ends a text */
+};
+
+static enum octet
+octet_of(char c)
 {
-	return c == '{' || c == '}' || c == '\\' || c == '\r' || c == '\n' ||
-	       c == '\0';
+	static const uint8_t ends[128] = {
+		['\0'] = 1, ['\r'] = 1, ['\n'] = 1,
+		['\\'] = 1, ['{'] = 1,  ['}'] = 1,
+	};
+	unsigned char octet = (unsigned char)c;
+
+	if (octet >= 0x80) {
+		return OCTET_HIGH;
+	}
+	return ends[octet] != 0 ? OCTET_OTHER : OCTET_ASCII;
 }
 
 void
@@ -132,8 +146,7 @@ rtf_next_token(const char *rtf, size_t len, size_t pos, struct rtf_token *t)
 	/* ASCII and other octets are tokens of their own: offsets within the
 	 * former can be followed through. */
 	t->kind = RTF_TEXT;
-	while (t->end < len && !ends_text(rtf[t->end]) &&
-	       ((rtf[t->end] ^ rtf[pos]) & 0x80) == 0) {
+	while (t->end < len && octet_of(rtf[t->end]) == octet_of(rtf[pos])) {
 		t->end++;
 	}
 }

@@ -231,6 +231,7 @@ edit_html(const struct tnef_body *b, const struct rtf_insert *in,
           struct buf *out, unsigned *type_r, struct err *e)
 {
 	struct html_places places = { 0 };
+	const char *closing;
 	struct buf text = { 0 };
 	struct splice s;
 	bool exact = false;
@@ -243,6 +244,7 @@ edit_html(const struct tnef_body *b, const struct rtf_insert *in,
 		goto out;
 	}
 	html_find_places(rtf_data(&text), buf_len(&text), &places);
+	closing = places.closing;
 	if (places.why != NULL) {
 		(void)err_set(e, ERR_REFUSED, "TNEF: HTML: %s", places.why);
 		goto out;
@@ -251,7 +253,7 @@ edit_html(const struct tnef_body *b, const struct rtf_insert *in,
 	    quote_find_html(rtf_data(&text), buf_len(&text), &at) &&
 	    at >= places.top && at <= places.bottom) {
 		places.bottom = at;
-		places.closing = "";
+		closing = "";
 	}
 	s.above = octets_of(b, &s, places.top);
 	s.below = octets_of(b, &s, places.bottom);

@@ -266,10 +266,10 @@ places_in_html(void **state)
 	            "{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "
 	            "{\\pard\\plain\\uc1 B\\par\r\n}\\htmlrtf0 "
 	            "{\\*\\htmltag0 </body>}}");
-	expect_edit("{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <p>}}", &html_both,
+	expect_edit("{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <p></p>}}", &html_both,
 	            "{\\rtf1\\x\\fromhtml1 {\\*\\htmltag96 <div>A</div>}"
 	            "\\htmlrtf {\\pard\\plain\\uc1 A\\par\r\n}\\htmlrtf0 "
-	            "{\\*\\htmltag0 <p>}" HTML_PLAIN_BELOW "}");
+	            "{\\*\\htmltag0 <p></p>}" HTML_PLAIN_BELOW "}");
 	/* \htmlrtf is on between: off for the tag, on again behind. */
 	expect_edit(
 		HEAD "\\htmlrtf{\\*\\htmltag50 <body>}x\\par\\htmlrtf0"
