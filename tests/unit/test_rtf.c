@@ -266,7 +266,8 @@ places_in_html(void **state)
 	            "{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "
 	            "{\\pard\\plain\\uc1 B\\par\r\n}\\htmlrtf0 "
 	            "{\\*\\htmltag0 </body>}}");
-	expect_edit("{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <p></p>}}", &html_both,
+	expect_edit("{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <p></p>}}",
+	            &html_both,
 	            "{\\rtf1\\x\\fromhtml1 {\\*\\htmltag96 <div>A</div>}"
 	            "\\htmlrtf {\\pard\\plain\\uc1 A\\par\r\n}\\htmlrtf0 "
 	            "{\\*\\htmltag0 <p></p>}" HTML_PLAIN_BELOW "}");
@@ -317,6 +318,45 @@ before_thread(void **state)
 	assert_true(at < strstr(buf_cstr(&out), "From:"));
 	assert_true(at > strstr(buf_cstr(&out), "Yes."));
 	free(rtf);
+	buf_clear(&out);
+}
+
+/* The same in the HTML inside, as Outlook writes a reply. */
+static void
+before_thread_in_html(void **state)
+{
+	static const struct rtf_insert in = { .below = "B\r\n",
+		                              .below_len = 3,
+		                              .before_thread = true };
+	static const char ours[] = "{\\*\\htmltag96 <div>B</div>}";
+	static const char rtf[] = HEAD
+		"{\\*\\htmltag50 <body>}" PARA
+		"{\\*\\htmltag96 <div style=\"border:none;border-top:solid "
+		"#E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm\">}\\htmlrtf "
+		"{\\htmlrtf0 {\\*\\htmltag64 <p class=MsoNormal>}"
+		"{\\*\\htmltag84 <b>}From:{\\*\\htmltag92 </b>} A "
+		"[mailto:a@example.com] {\\*\\htmltag84 <br>}\\htmlrtf\\line"
+		"\\htmlrtf0 {\\*\\htmltag84 <b>}Sent:{\\*\\htmltag92 </b>} "
+		"Monday, March 2, 2026 10:00 AM{\\*\\htmltag84 <br>}\\htmlrtf"
+		"\\line\\htmlrtf0 {\\*\\htmltag84 <b>}To:{\\*\\htmltag92 </b>}"
+		" B{\\*\\htmltag84 <br>}\\htmlrtf\\line\\htmlrtf0 "
+		"{\\*\\htmltag84 <b>}Subject:{\\*\\htmltag92 </b>} s"
+		"\\htmlrtf\\par}\\htmlrtf0 {\\*\\htmltag72 </p>}"
+		"{\\*\\htmltag104 </div>}{\\*\\htmltag64 <p>}\\htmlrtf "
+		"{\\htmlrtf0 Hello?\\htmlrtf\\par}\\htmlrtf0 "
+		"{\\*\\htmltag72 </p>}"
+		"{\\*\\htmltag58 </body>}{\\*\\htmltag27 </html>}}";
+	struct err e = { 0 };
+	struct buf out;
+	const char *at;
+
+	(void)state;
+	buf_init(&out, 10000);
+	assert_int_equal(rtf_edit(rtf, strlen(rtf), &in, &out, &e), 0);
+	at = strstr(buf_cstr(&out), ours);
+	assert_non_null(at);
+	assert_true(at < strstr(buf_cstr(&out), "{\\*\\htmltag96 <div style"));
+	assert_true(at > strstr(buf_cstr(&out), "Hi"));
 	buf_clear(&out);
 }
 
@@ -517,6 +557,7 @@ main(void)
 		cmocka_unit_test(places),
 		cmocka_unit_test(places_in_html),
 		cmocka_unit_test(before_thread),
+		cmocka_unit_test(before_thread_in_html),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(full),
 		cmocka_unit_test(cut_anywhere),

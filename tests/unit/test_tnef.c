@@ -403,10 +403,15 @@ refuses_by_meaning(void **state)
 		               .text = "a\0b",
 		               .text_len = 4,
 		               .text_tag = 0x1000001e };
+	struct make half = { .class = "IPM.Note",
+		             .text = "a\0b",
+		             .text_len = 3,
+		             .text_tag = 0x1000001f };
 	struct make type = { .class = "IPM.Note",
 		             .html = "x",
 		             .html_tag = 0x10090102 };
-	const struct make *all[] = { &twice, &none, &broken, &frames, &type };
+	const struct make *all[] = { &twice,  &none, &broken,
+		                     &frames, &half, &type };
 
 	(void)state;
 	twice.twice = true;
