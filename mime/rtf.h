@@ -31,14 +31,18 @@ struct rtf_insert {
 };
 
 /* Appends the document with the texts as paragraphs of their own, in default
- * character format. All other octets stay. -1: cannot be edited without loss
- * (broken or unbalanced groups, too deep, not RTF); *e says why. */
+ * character format but with font and size of the document's first text. All
+ * other octets stay. -1: cannot be edited without loss (broken or unbalanced
+ * groups, too deep, not RTF), or there is no sure place (in a table's row, in
+ * a destination); *e says why and out is as before. */
 int rtf_edit(const char *rtf, size_t len, const struct rtf_insert *in,
              struct buf *out, struct err *e)
 	__attribute__((warn_unused_result));
 
-/* What a reader sees, as UTF-8 (code pages, \u, \'hh; hidden \v, comments and
- * destinations that are not text left out). */
+/* What a reader sees, as UTF-8 with CRLF (code pages, \u, \'hh; hidden \v,
+ * white and tiny text, comments and destinations that are not text left out);
+ * with \fromhtml1, what is seen of that HTML. -1: broken, or over out's
+ * maximum. */
 int rtf_visible_text(const char *rtf, size_t len, struct buf *out)
 	__attribute__((warn_unused_result));
 

@@ -72,9 +72,9 @@ is_usable(struct rtf_reader *r)
 {
 	unsigned flags = rtf_group(r)->flags;
 
-	return r->depth > 0 && !r->opened && !r->star && r->skip == 0 &&
-	       r->high == 0 && buf_len(&r->held) == 0 &&
-	       (flags & RTF_SKIP) == 0 &&
+	return (r->html || r->view == RTF_VIEW_SEEN) && r->depth > 0 &&
+	       !r->opened && !r->star && r->skip == 0 && r->high == 0 &&
+	       buf_len(&r->held) == 0 && (flags & RTF_SKIP) == 0 &&
 	       ((flags & RTF_TAG) == 0 || r->tag_depth == r->depth);
 }
 
@@ -389,9 +389,8 @@ is_good(const struct place *p)
 /* The places in a document with HTML inside. */
 static const char *
 places_in_html(const struct editor *j, struct place *above, struct place *below,
-               const char **closing_r)
+               struct html_places *found, const char **closing_r)
 {
-	struct html_places found = { 0 };
 	struct place places[2] = { 0 };
 	struct place thread[1] = { 0 };
 	struct buf html = { 0 };
@@ -400,22 +399,22 @@ places_in_html(const struct editor *j, struct place *above, struct place *below,
 	const char *why = rtf_take(j->rtf, j->len, RTF_VIEW_HTML, &html);
 
 	if (why == NULL) {
-		html_find_places(rtf_data(&html), buf_len(&html), &found);
-		why = found.why;
+		html_find_places(rtf_data(&html), buf_len(&html), found);
+		why = found->why;
 	}
 	if (why != NULL) {
 		buf_clear(&html);
 		return why;
 	}
-	targets[0] = found.top;
-	targets[1] = found.bottom;
+	targets[0] = found->top;
+	targets[1] = found->bottom;
 	find_places(j, RTF_VIEW_HTML, targets, places, 2);
 	*above = places[0];
 	*below = places[1];
-	*closing_r = found.closing;
+	*closing_r = found->closing;
 	if (j->in->before_thread &&
 	    quote_find_html(rtf_data(&html), buf_len(&html), &at) &&
-	    at >= found.top && at <= found.bottom) {
+	    at >= found->top && at <= found->bottom) {
 		find_places(j, RTF_VIEW_HTML, &at, thread, 1);
 		if (is_good(&thread[0]) && thread[0].at >= above->at) {
 			*below = thread[0];
@@ -493,6 +492,7 @@ rtf_edit(const char *rtf, size_t len, const struct rtf_insert *in,
 {
 	struct editor j = { .rtf = rtf, .len = len, .in = in, .e = e };
 	struct scan s = { 0 };
+	struct html_places found = { 0 };
 	const char *closing = "";
 	const char *why;
 	size_t before = buf_len(out);
@@ -508,8 +508,8 @@ rtf_edit(const char *rtf, size_t len, const struct rtf_insert *in,
 	s.look.known = s.look.known && s.look.size >= 14 && s.look.size <= 48;
 	j.look = s.look;
 	j.html = rtf_has_html(rtf, len);
-	if (j.html) {
-		why = places_in_html(&j, &s.above, &s.end, &closing);
+	if (j.html && s.end.found) {
+		why = places_in_html(&j, &s.above, &s.end, &found, &closing);
 	} else if (in->before_thread && in->below != NULL) {
 		place_of_thread(&j, &s.above, &s.end);
 	}

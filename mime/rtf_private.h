@@ -72,6 +72,7 @@ struct rtf_reader {
 	int tag_number;
 	bool opened;   /* the last token was "{" */
 	bool star;     /* or {\* */
+	bool html;     /* \fromhtml1 was there */
 	uint32_t skip; /* fallback characters still to come */
 	uint16_t high; /* first half of a surrogate pair */
 	uint16_t ansi_codepage;

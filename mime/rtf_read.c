@@ -6,159 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hex.h"
 #include "base/mem.h"
 #include "mime/charset.h"
 #include "mime/rtf_private.h"
 
-#define WORD_MAX     32 /* letters of a control word (RTF 1.9: 32) */
-#define NUMBER_MAX   1000000000
-#define HEADER_WORDS 20 /* \fromhtml stands among the first ten tokens */
-#define HELD_MAX     4096
-#define UC_MAX       1024
-
-static bool
-is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* Behind "\": a word, its number, one blank; of \bin also its octets. */
-static void
-read_word(const char *rtf, size_t len, size_t pos, struct rtf_token *t)
-{
-	bool minus = false;
-
-	t->kind = RTF_WORD;
-	t->word = rtf + pos;
-	while (pos < len && is_letter(rtf[pos])) {
-		pos++;
-	}
-	t->word_len = (size_t)(rtf + pos - t->word);
-	if (t->word_len > WORD_MAX) {
-		t->kind = RTF_BROKEN;
-		return;
-	}
-	if (len - pos >= 2 && rtf[pos] == '-' && is_digit(rtf[pos + 1])) {
-		minus = true;
-		pos++;
-	}
-	while (pos < len && is_digit(rtf[pos])) {
-		t->has_number = true;
-		if (t->number < NUMBER_MAX / 10) {
-			t->number = t->number * 10 + (rtf[pos] - '0');
-		}
-		pos++;
-	}
-	t->number = minus ? -t->number : t->number;
-	if (pos < len && rtf[pos] == ' ') {
-		pos++;
-	}
-	t->end = pos;
-	if (t->word_len == 3 && memcmp(t->word, "bin", 3) == 0 &&
-	    t->number > 0) {
-		if ((size_t)t->number > len - pos) {
-			t->kind = RTF_BROKEN;
-			return;
-		}
-		t->end += (size_t)t->number;
-	}
-}
-
-static void
-read_control(const char *rtf, size_t len, size_t pos, struct rtf_token *t)
-{
-	if (pos == len) {
-		t->kind = RTF_BROKEN;
-		return;
-	}
-	if (is_letter(rtf[pos])) {
-		read_word(rtf, len, pos, t);
-		return;
-	}
-	t->word = rtf + pos;
-	t->word_len = 1;
-	t->kind = RTF_SYMBOL;
-	t->end = pos + 1;
-	if (rtf[pos] == '\'') {
-		if (len - pos < 3 || hex_value(rtf[pos + 1]) < 0 ||
-		    hex_value(rtf[pos + 2]) < 0) {
-			t->kind = RTF_BROKEN;
-			return;
-		}
-		t->kind = RTF_HEX;
-		t->number =
-			hex_value(rtf[pos + 1]) * 16 + hex_value(rtf[pos + 2]);
-		t->end = pos + 3;
-	} else if (rtf[pos] == '\r' && len - pos > 1 && rtf[pos + 1] == '\n') {
-		t->end = pos + 2;
-	}
-}
-
-void
-rtf_next_token(const char *rtf, size_t len, size_t pos, struct rtf_token *t)
-{
-	*t = (struct rtf_token){ .kind = RTF_END, .start = pos, .end = pos };
-	if (pos == len) {
-		return;
-	}
-	t->end = pos + 1;
-	switch (rtf[pos]) {
-	case '{':
-		t->kind = RTF_OPEN;
-		return;
-	case '}':
-		t->kind = RTF_CLOSE;
-		return;
-	case '\\':
-		read_control(rtf, len, pos + 1, t);
-		return;
-	case '\r':
-	case '\n':
-	case '\0':
-		t->kind = RTF_BREAK;
-		return;
-	default:
-		break;
-	}
-	t->kind = RTF_TEXT;
-	for (size_t i = pos + 1; i < len; i++) {
-		if (rtf[i] == '{' || rtf[i] == '}' || rtf[i] == '\\' ||
-		    rtf[i] == '\r' || rtf[i] == '\n' || rtf[i] == '\0') {
-			t->end = i;
-			return;
-		}
-	}
-	t->end = len;
-}
-
-bool
-rtf_has_html(const char *rtf, size_t len)
-{
-	struct rtf_token t;
-	size_t pos = 0;
-
-	for (unsigned i = 0; i < HEADER_WORDS; i++) {
-		rtf_next_token(rtf, len, pos, &t);
-		if (t.kind == RTF_END || t.kind == RTF_BROKEN ||
-		    t.kind == RTF_TEXT || t.kind == RTF_CLOSE ||
-		    (t.kind == RTF_OPEN && pos > 0)) {
-			return false;
-		}
-		if (t.kind == RTF_WORD && t.word_len == 8 &&
-		    memcmp(t.word, "fromhtml", 8) == 0) {
-			return !t.has_number || t.number != 0;
-		}
-		pos = t.end;
-	}
-	return false;
-}
+#define HELD_MAX 4096
+#define UC_MAX   1024
 
 struct rtf_reader *
 rtf_reader_new(const char *rtf, size_t len, enum rtf_view view, struct buf *out)
@@ -247,6 +100,23 @@ flush(struct rtf_reader *r)
 		}
 	}
 	buf_reset(&r->held, HELD_MAX + 16);
+}
+
+/* No character goes on with what stands here: what is held is complete. The
+ * second octet of one is a digit or from 0x40 on, in every code page. */
+static void
+settle(struct rtf_reader *r)
+{
+	char c;
+
+	if (buf_len(&r->held) == 0 || r->pos == r->len) {
+		return;
+	}
+	c = r->rtf[r->pos];
+	if (c == '{' || c == '}' || (c >= ' ' && c < '0') ||
+	    (c > '9' && c < '@')) {
+		flush(r);
+	}
 }
 
 static uint16_t
@@ -621,6 +491,9 @@ on_format_word(struct rtf_reader *r, const struct rtf_token *t,
 		r->shade[w->value] = number;
 		r->has_shade = true;
 		return;
+	case RTF_FROMHTML:
+		r->html = true;
+		return;
 	case RTF_DO_HTMLRTF:
 		flush(r);
 		set_flag(r, RTF_HTMLRTF, on);
@@ -736,6 +609,7 @@ rtf_reader_step(struct rtf_reader *r, struct rtf_token *t)
 	case RTF_BREAK:
 		break;
 	}
+	settle(r);
 	if (r->full) {
 		t->kind = RTF_BROKEN;
 	}

@@ -2,7 +2,6 @@
  * Tables of RTF: control words that matter to who reads the text of a
  * message, code pages, and the characters of UTF-8.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "mime/rtf_private.h"
@@ -103,28 +102,32 @@ static const struct rtf_word words[] = {
 	{ "xe", RTF_DESTINATION, 0, NULL },
 };
 
-struct key {
-	const char *name;
-	size_t len;
-};
-
-static int
-compare(const void *key, const void *entry)
-{
-	const struct key *k = key;
-	const struct rtf_word *w = entry;
-	int diff = strncmp(k->name, w->name, k->len);
-
-	return diff != 0 || w->name[k->len] == '\0' ? diff : -1;
-}
-
 const struct rtf_word *
 rtf_find_word(const char *name, size_t len)
 {
-	struct key k = { .name = name, .len = len };
+	size_t low = 0;
+	size_t high = sizeof(words) / sizeof(words[0]);
 
-	return bsearch(&k, words, sizeof(words) / sizeof(words[0]),
-	               sizeof(words[0]), compare);
+	/* Most words of a document are none of these: the first letter tells
+	 * mostly. */
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		const char *other = words[mid].name;
+		int diff = name[0] - other[0];
+
+		if (diff == 0) {
+			diff = strncmp(name, other, len);
+		}
+		if (diff == 0 && other[len] == '\0') {
+			return &words[mid];
+		}
+		if (diff > 0) {
+			low = mid + 1;
+		} else {
+			high = mid;
+		}
+	}
+	return NULL;
 }
 
 const char *

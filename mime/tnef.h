@@ -22,7 +22,9 @@
  * Appends the TNEF with the stationery in each body that it has: RTF
  * decompressed, edited, compressed again, lengths and checksums anew. All
  * other attributes stay octet for octet. -1: cannot be edited without loss
- * (no body, broken, unknown structure); *e says why.
+ * (no body, broken, unknown structure, a wrong checksum, octets behind the end,
+ * a code page that cannot carry the text: a property becomes UTF-16 then, but
+ * attBody cannot); *e says why and out is as before.
  */
 int tnef_edit(const char *tnef, size_t len, const struct rtf_insert *in,
               struct buf *out, struct err *e)

@@ -13,7 +13,8 @@
 #include "mime/tnef.h"
 #include "mime/tnef_private.h"
 
-#define UTF16 "utf-16le"
+#define UTF16      "utf-16le"
+#define UTF16_PAGE 1200
 
 struct splice {
 	const char *data;
@@ -28,13 +29,12 @@ struct splice {
 static void
 splice_init(struct splice *s, const struct tnef_body *b)
 {
-	size_t unit = b->type == TNEF_UNICODE ? 2 : 1;
+	bool wide = b->type == TNEF_UNICODE ||
+	            (b->type == TNEF_BINARY && b->codepage == UTF16_PAGE);
+	size_t unit = wide ? 2 : 1;
 
 	*s = (struct splice){ .data = b->data, .len = b->len, .whole = b->len };
-	if (b->type == TNEF_BINARY) {
-		unit = 0;
-	}
-	while (unit > 0 && s->len >= unit && s->data[s->len - unit] == '\0' &&
+	while (s->len >= unit && s->data[s->len - unit] == '\0' &&
 	       s->data[s->len - 1] == '\0') {
 		s->len -= unit;
 	}
@@ -129,6 +129,22 @@ edit_decoded(const char *charset, const struct buf *text,
 	return put_lines(charset, open, in->below, in->below_len, &s->b);
 }
 
+/* As decode, for who goes on to edit: what stands beside a broken character
+ * may not be seen as it was written. */
+static int
+decode_exactly(const struct tnef_body *b, const struct splice *s,
+               struct buf *out, struct err *e)
+{
+	bool exact = false;
+
+	if (decode(b, s, out, &exact, e) != 0) {
+		return -1;
+	}
+	return exact ? 0
+	             : err_set(e, ERR_INVALID,
+	                       "TNEF: broken characters in a body");
+}
+
 /* The whole text in UTF-16. */
 static int
 widen(const struct buf *text, const struct rtf_insert *in, size_t at,
@@ -160,12 +176,11 @@ edit_text(const struct tnef_body *b, const struct rtf_insert *in,
 {
 	struct buf text = { 0 };
 	struct splice s;
-	bool exact = false;
 	size_t at;
 	int rc = -1;
 
 	splice_init(&s, b);
-	if (decode(b, &s, &text, &exact, e) != 0) {
+	if (decode_exactly(b, &s, &text, e) != 0) {
 		goto out;
 	}
 	if (!in->before_thread ||
@@ -178,7 +193,7 @@ edit_text(const struct tnef_body *b, const struct rtf_insert *in,
 		rc = splice_write(&s, out);
 		goto out;
 	}
-	if (!exact || b->type != TNEF_STRING8 || b->id == TNEF_UNSPECIFIED) {
+	if (b->type != TNEF_STRING8 || b->id == TNEF_UNSPECIFIED) {
 		(void)err_set(e, ERR_REFUSED,
 		              "TNEF: code page %u cannot carry the text",
 		              b->codepage);
@@ -231,18 +246,19 @@ edit_html(const struct tnef_body *b, const struct rtf_insert *in,
           struct buf *out, unsigned *type_r, struct err *e)
 {
 	struct html_places places = { 0 };
+	const char *closing;
 	struct buf text = { 0 };
 	struct splice s;
-	bool exact = false;
 	size_t at;
 	int rc = -1;
 
 	*type_r = b->type;
 	splice_init(&s, b);
-	if (decode(b, &s, &text, &exact, e) != 0) {
+	if (decode_exactly(b, &s, &text, e) != 0) {
 		goto out;
 	}
 	html_find_places(rtf_data(&text), buf_len(&text), &places);
+	closing = places.closing;
 	if (places.why != NULL) {
 		(void)err_set(e, ERR_REFUSED, "TNEF: HTML: %s", places.why);
 		goto out;
@@ -251,19 +267,20 @@ edit_html(const struct tnef_body *b, const struct rtf_insert *in,
 	    quote_find_html(rtf_data(&text), buf_len(&text), &at) &&
 	    at >= places.top && at <= places.bottom) {
 		places.bottom = at;
-		places.closing = "";
+		closing = "";
 	}
 	s.above = octets_of(b, &s, places.top);
 	s.below = octets_of(b, &s, places.bottom);
 	if (put_html(charset_of(b), in->html_above, in->html_above_len,
 	             in->above, in->above_len, &s.a) != 0 ||
-	    (in->below != NULL &&
-	     put_fragment(charset_of(b), places.closing, strlen(places.closing),
-	                  &s.b) != 0) ||
+	    (in->below != NULL && put_fragment(charset_of(b), closing,
+	                                       strlen(closing), &s.b) != 0) ||
 	    put_html(charset_of(b), in->html_below, in->html_below_len,
 	             in->below, in->below_len, &s.b) != 0 ||
 	    splice_write(&s, out) != 0) {
-		(void)err_set(e, ERR_LIMIT, "TNEF: a body is too large");
+		(void)err_set(e, ERR_REFUSED,
+		              "TNEF: code page %u cannot carry the text",
+		              b->codepage);
 		goto out;
 	}
 	rc = 0;

@@ -143,7 +143,7 @@ refuses_false_references(void **state)
 		size_t len;
 		unsigned raw;
 	} cases[] = {
-		{ { 0x01, 0x20, 0x0f, 0x0c, 0xf0 }, 5, 17 }, /* not written */
+		{ { 0x03, 0x20, 0x0f, 0x0e, 0x00 }, 5, 17 }, /* not written */
 		{ { 0x01, 0xff, 0xff }, 3, 17 },
 		{ { 0x00, 'a', 'b' }, 3, 2 },                    /* no end */
 		{ { 0x02, 'a', 0x0d, 0x00 }, 4, 2 },             /* too short */

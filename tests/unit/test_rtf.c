@@ -113,6 +113,8 @@ visible(void **state)
 		{ "{\\rtf1 \\trowd\\cellx9 a\\cell b\\cell\\row c}",
 		  "a\tb\t\r\nc" },
 		{ "{\\rtf1 a}\r\n", "a" },
+		/* A star within a group is none. */
+		{ "{\\rtf1 {a\\*\\foo b}}", "ab" },
 		/* HTML inside. */
 		{ "{\\rtf1\\ansi\\fromhtml1 \\deff0{\\*\\htmltag64 <p>}"
 		  "\\htmlrtf {\\htmlrtf0 H\\'e9\\htmlrtf\\par}\\htmlrtf0 "
@@ -223,6 +225,10 @@ places(void **state)
 	"{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "                           \
 	"{\\pard\\plain\\uc1\\f0\\fs20 B\\par\r\n}\\htmlrtf0 "
 
+#define HTML_PLAIN_BELOW                                                       \
+	"{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "                           \
+	"{\\pard\\plain\\uc1 B\\par\r\n}\\htmlrtf0 "
+
 static const struct rtf_insert html_both = {
 	.above = "A\r\n",
 	.above_len = 3,
@@ -249,6 +255,22 @@ places_in_html(void **state)
 	                 "{\\*\\htmltag50 <div>}" PARA
 	                 "{\\*\\htmltag58 </div>}" HTML_BELOW
 	                 "{\\*\\htmltag58 </body></html>}}");
+	/* Text and tag in one group, an octet that might go on before it; and
+	 * nothing before \fromhtml. */
+	expect_edit("{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <body>\\'e9</body>}}",
+	            &html_both,
+	            "{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <body>}"
+	            "{\\*\\htmltag96 <div>A</div>}\\htmlrtf "
+	            "{\\pard\\plain\\uc1 A\\par\r\n}\\htmlrtf0 "
+	            "{\\*\\htmltag0 \\'e9}"
+	            "{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf "
+	            "{\\pard\\plain\\uc1 B\\par\r\n}\\htmlrtf0 "
+	            "{\\*\\htmltag0 </body>}}");
+	expect_edit("{\\rtf1\\x\\fromhtml1 {\\*\\htmltag0 <p></p>}}",
+	            &html_both,
+	            "{\\rtf1\\x\\fromhtml1 {\\*\\htmltag96 <div>A</div>}"
+	            "\\htmlrtf {\\pard\\plain\\uc1 A\\par\r\n}\\htmlrtf0 "
+	            "{\\*\\htmltag0 <p></p>}" HTML_PLAIN_BELOW "}");
 	/* \htmlrtf is on between: off for the tag, on again behind. */
 	expect_edit(
 		HEAD "\\htmlrtf{\\*\\htmltag50 <body>}x\\par\\htmlrtf0"
@@ -260,10 +282,10 @@ places_in_html(void **state)
 		"{\\pard\\plain\\uc1\\f0\\fs20 A\\par\r\n}\\htmlrtf0 " HTML_BELOW
 		"{\\*\\htmltag58 </body>}}");
 	/* A line that is open for readers of RTF. */
-	expect_edit(HEAD "{\\*\\htmltag50 <body>}Hi{\\*\\htmltag58 </body>}}",
+	expect_edit(HEAD "{\\*\\htmltag50 <body>}{Hi}{\\*\\htmltag58 </body>}}",
 	            &html_both,
 	            HEAD "{\\*\\htmltag50 <body>}" HTML_ABOVE
-	                 "Hi{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf \\par"
+	                 "{Hi}{\\*\\htmltag96 <b>B \\{\\}</b>}\\htmlrtf \\par"
 	                 "{\\pard\\plain\\uc1\\f0\\fs20 B\\par\r\n}\\htmlrtf0 "
 	                 "{\\*\\htmltag58 </body>}}");
 }
@@ -284,7 +306,6 @@ before_thread(void **state)
 		"To: B <b@example.com>\\par Subject: s\\par\\par "
 		"Hello?\\par}";
 	char *rtf = mem_printf("%s%s", reply, thread);
-	char *grouped = mem_printf("%s{%s}", reply, thread);
 	struct err e = { 0 };
 	struct buf out;
 	const char *at;
@@ -297,7 +318,45 @@ before_thread(void **state)
 	assert_true(at < strstr(buf_cstr(&out), "From:"));
 	assert_true(at > strstr(buf_cstr(&out), "Yes."));
 	free(rtf);
-	free(grouped);
+	buf_clear(&out);
+}
+
+/* The same in the HTML inside, as Outlook writes a reply. */
+static void
+before_thread_in_html(void **state)
+{
+	static const struct rtf_insert in = { .below = "B\r\n",
+		                              .below_len = 3,
+		                              .before_thread = true };
+	static const char ours[] = "{\\*\\htmltag96 <div>B</div>}";
+	static const char rtf[] = HEAD
+		"{\\*\\htmltag50 <body>}" PARA
+		"{\\*\\htmltag96 <div style=\"border:none;border-top:solid "
+		"#E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm\">}\\htmlrtf "
+		"{\\htmlrtf0 {\\*\\htmltag64 <p class=MsoNormal>}"
+		"{\\*\\htmltag84 <b>}From:{\\*\\htmltag92 </b>} A "
+		"[mailto:a@example.com] {\\*\\htmltag84 <br>}\\htmlrtf\\line"
+		"\\htmlrtf0 {\\*\\htmltag84 <b>}Sent:{\\*\\htmltag92 </b>} "
+		"Monday, March 2, 2026 10:00 AM{\\*\\htmltag84 <br>}\\htmlrtf"
+		"\\line\\htmlrtf0 {\\*\\htmltag84 <b>}To:{\\*\\htmltag92 </b>}"
+		" B{\\*\\htmltag84 <br>}\\htmlrtf\\line\\htmlrtf0 "
+		"{\\*\\htmltag84 <b>}Subject:{\\*\\htmltag92 </b>} s"
+		"\\htmlrtf\\par}\\htmlrtf0 {\\*\\htmltag72 </p>}"
+		"{\\*\\htmltag104 </div>}{\\*\\htmltag64 <p>}\\htmlrtf "
+		"{\\htmlrtf0 Hello?\\htmlrtf\\par}\\htmlrtf0 "
+		"{\\*\\htmltag72 </p>}"
+		"{\\*\\htmltag58 </body>}{\\*\\htmltag27 </html>}}";
+	struct err e = { 0 };
+	struct buf out;
+	const char *at;
+
+	(void)state;
+	buf_init(&out, 10000);
+	assert_int_equal(rtf_edit(rtf, strlen(rtf), &in, &out, &e), 0);
+	at = strstr(buf_cstr(&out), ours);
+	assert_non_null(at);
+	assert_true(at < strstr(buf_cstr(&out), "{\\*\\htmltag96 <div style"));
+	assert_true(at > strstr(buf_cstr(&out), "Hi"));
 	buf_clear(&out);
 }
 
@@ -317,6 +376,7 @@ refuses(void **state)
 		"{\\rtf1 \\bin9 abc}",
 		"{\\rtf1 \\bin2147483648 abc}",
 		"{\\rtf1 \\pict a}",
+		"{\\rtf1\\fromhtml1 \\htmltag58 a}",
 		"{\\rtf1 \\trowd\\cellx9 a\\cell}",
 		"{\\rtf1 \\abcdefghijklmnopqrstuvwxyzabcdefgh a}",
 	};
@@ -333,6 +393,26 @@ refuses(void **state)
 			fail_msg("%s", cases[i]);
 		}
 		assert_true(e.text[0] != '\0');
+		assert_int_equal(buf_len(&out), 1);
+		buf_clear(&out);
+	}
+}
+
+/* No room: nothing is left behind. */
+static void
+full(void **state)
+{
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t max = 1; max < 60; max++) {
+		struct buf out;
+
+		buf_init(&out, max);
+		buf_add(&out, "z", 1);
+		assert_int_equal(rtf_edit("{\\rtf1 a}", 9, &both, &out, &e),
+		                 -1);
+		assert_int_equal(e.code, ERR_LIMIT);
 		assert_int_equal(buf_len(&out), 1);
 		buf_clear(&out);
 	}
@@ -477,7 +557,9 @@ main(void)
 		cmocka_unit_test(places),
 		cmocka_unit_test(places_in_html),
 		cmocka_unit_test(before_thread),
+		cmocka_unit_test(before_thread_in_html),
 		cmocka_unit_test(refuses),
+		cmocka_unit_test(full),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(bombs),
 		cmocka_unit_test(edits_again),

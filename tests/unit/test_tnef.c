@@ -85,6 +85,7 @@ end(struct buf *b)
 {
 	attribute(b, 2, 0x00069002, "\1\0\0\0\0\0\0\0\0\0\0\0\0\0", 14);
 	attribute(b, 2, 0x0006800f, "octets", 6);
+	attribute(b, 2, 0x0002800c, "not the message's", 18);
 	/* Its properties look like those of the message. */
 	attribute(b, 2, 0x00069005, "\1\0\0\0\x1e\0\0\x10\1\0\0\0\2\0\0\0a\0\0",
 	          20);
@@ -133,6 +134,7 @@ struct make {
 	const char *class;
 	const char *rtf;
 	const char *html;
+	size_t html_more; /* octets behind it: its NUL */
 	uint32_t html_tag;
 	const void *text;
 	size_t text_len;
@@ -166,7 +168,8 @@ make(struct buf *b, const struct make *m)
 		n++;
 	}
 	if (m->html != NULL) {
-		property(&body, m->html_tag, m->html, strlen(m->html));
+		property(&body, m->html_tag, m->html,
+		         strlen(m->html) + m->html_more);
 		n++;
 	}
 	if (m->text != NULL) {
@@ -274,6 +277,7 @@ edits_each_body(void **state)
 	struct make m = { .class = "IPM.Note",
 		          .rtf = RTF,
 		          .html = "<html><body>Hi</body></html>",
+		          .html_more = 1,
 		          .html_tag = 0x10130102,
 		          .text = wide,
 		          .text_len = sizeof(wide),
@@ -380,9 +384,9 @@ refuses_what_is_broken(void **state)
 		buf_clear(&out);
 		buf_ptr(&tnef)[i] ^= 0x40;
 	}
-	/* Behind the properties and two of three attributes; in octets: the
+	/* Behind the properties and three of four attributes; in octets: the
 	 * key's two, four of the names of six attributes. */
-	assert_int_equal(ends % 100, 3);
+	assert_int_equal(ends % 100, 4);
 	assert_in_range(ends / 100, 2, 30);
 	buf_add(&tnef, "\0", 1);
 	refuse(buf_ptr(&tnef), buf_len(&tnef));
@@ -399,10 +403,15 @@ refuses_by_meaning(void **state)
 		               .text = "a\0b",
 		               .text_len = 4,
 		               .text_tag = 0x1000001e };
+	struct make half = { .class = "IPM.Note",
+		             .text = "a\0b",
+		             .text_len = 3,
+		             .text_tag = 0x1000001f };
 	struct make type = { .class = "IPM.Note",
 		             .html = "x",
 		             .html_tag = 0x10090102 };
-	const struct make *all[] = { &twice, &none, &broken, &frames, &type };
+	const struct make *all[] = { &twice,  &none, &broken,
+		                     &frames, &half, &type };
 
 	(void)state;
 	twice.twice = true;
@@ -439,8 +448,8 @@ refuses_lists_that_lie(void **state)
 		{ "\1\0\0\0\x77\0\0\x10\1\0\0\0", 12 },
 		{ "\1\0\0\0\3\0\1\x80", 8 },
 		{ "\1\0\0\0\3\0\1\x80"
-		  "0123456789abcdef\2\0\0\0\0\0\0\0",
-		  32 },
+		  "0123456789abcdef\2\0\0\0\0\0\0\0\7\0\0",
+		  36 },
 	};
 
 	(void)state;
