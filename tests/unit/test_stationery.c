@@ -305,6 +305,9 @@ leaves_alone(void **state)
 		       " filename=\"smime.P7M\"\r\n\r\nx\r\n",
 		  ALL_FORMS, STATIONERY_UNTOUCHED,
 		  "signed or encrypted (PKCS" },
+		{ MIME "Content-Type: application/ms-tnef\r\n"
+		       "Content-Transfer-Encoding: base64\r\n\r\nAAAA\r\n",
+		  ALL_FORMS, STATIONERY_UNTOUCHED, "winmail.dat that is" },
 		{ MIME "\r\nhello\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n",
 		  ALL_FORMS, STATIONERY_UNTOUCHED, "PGP within" },
 		{ MIME HTML("hello -----BEGIN PGP MESSAGE-----"), ALL_FORMS,
@@ -348,8 +351,8 @@ leaves_alone(void **state)
 		       "hello\r\n",
 		  ALL_FORMS, STATIONERY_FAILED, "text/plain: " },
 		{ MIME "Content-Type: text/html\r\n\r\n<p>hello</p>"
-		       "<div hidden>x\r\n", ALL_FORMS, STATIONERY_FAILED,
-		  "HTML: hidden where" },
+		       "<div hidden>x\r\n",
+		  ALL_FORMS, STATIONERY_FAILED, "HTML: hidden where" },
 	};
 
 	(void)state;
@@ -530,6 +533,64 @@ expand_with(const char *from, const char *text, int64_t now_ms,
 	common_stationery_clear(&s);
 }
 
+/* B47: no boundary of ours that the message has already. */
+static void
+chooses_boundaries(void **state)
+{
+	static const struct message cases[] = {
+		{ MIME MULTI("mixed", "b") "--b\r\n" HTML(
+			  "=_sortie_1234567890abcdef_00 "
+			  "=_sortie_1234567890abcdef_01") "--b\r\n" FILE_PART
+		                                          "--b--\r\n",
+		  COMMON_HTML | COMMON_IMAGE, STATIONERY_APPLIED,
+		  "mixed related html+U png pdf" },
+	};
+	struct common_stationery s;
+	struct buf out;
+	char why[200];
+
+	(void)state;
+	check_all(cases, COUNT(cases));
+	common_stationery_init(&s, cases[0].forms);
+	assert_int_equal(common_stationery_render(&s, cases[0].msg,
+	                                          strlen(cases[0].msg), &out,
+	                                          why),
+	                 STATIONERY_APPLIED);
+	assert_non_null(strstr(buf_cstr(&out),
+	                       "boundary=\"=_sortie_1234567890abcdef_02\""));
+	buf_clear(&out);
+	common_stationery_clear(&s);
+}
+
+/* B38: a message of many texts costs no more than one of few. */
+static void
+limits_the_texts(void **state)
+{
+	struct common_stationery s;
+	struct buf msg;
+	struct buf out;
+	char why[200];
+
+	(void)state;
+	common_stationery_init(&s, PLAIN_FORMS);
+	for (int n = 16; n <= 17; n++) {
+		buf_init(&msg, 10000);
+		buf_puts(&msg, MIME MULTI("alternative", "b"));
+		for (int i = 0; i < n; i++) {
+			buf_puts(&msg, "--b\r\n" TEXT("hello"));
+		}
+		buf_puts(&msg, "--b--\r\n");
+		assert_int_equal(
+			common_stationery_render(&s, buf_ptr(&msg),
+		                                 buf_len(&msg), &out, why),
+			n == 16 ? STATIONERY_APPLIED : STATIONERY_FAILED);
+		assert_true(n == 16 || strcmp(why, "more than 16 texts") == 0);
+		buf_clear(&out);
+		buf_clear(&msg);
+	}
+	common_stationery_clear(&s);
+}
+
 static void
 knows_the_sender(void **state)
 {
@@ -575,6 +636,8 @@ main(void)
 		cmocka_unit_test(wraps_what_is_signed),
 		cmocka_unit_test(has_blank_lines_round_it),
 		cmocka_unit_test(names_attributes),
+		cmocka_unit_test(chooses_boundaries),
+		cmocka_unit_test(limits_the_texts),
 		cmocka_unit_test(knows_the_sender),
 	};
 
