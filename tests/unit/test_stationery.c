@@ -217,6 +217,11 @@ adds_images_once(void **state)
 		                                           "--b--\r\n",
 		  forms, STATIONERY_APPLIED,
 		  "related alternative plain html+U pdf png" },
+		/* One image for two that name it. */
+		{ MIME MULTI("alternative", "b") "--b\r\n" HTML(
+			  "hello") "--b\r\n" HTML("hello") "--b--\r\n",
+		  forms, STATIONERY_APPLIED,
+		  "alternative related html+U png html+U" },
 		/* An empty body before the boundary. */
 		{ MIME MULTI("related", "b") "--b\r\nContent-Type: text/html"
 		                             "\r\n\r\n--b--\r\n",
@@ -225,9 +230,21 @@ adds_images_once(void **state)
 		                           "\r\n\r\n--b--\r\n",
 		  forms, STATIONERY_APPLIED, "mixed related html+U png" },
 	};
+	struct common_stationery s;
+	struct buf out;
+	char why[200];
 
 	(void)state;
 	check_all(cases, COUNT(cases));
+	/* A message that becomes MIME by it says so. */
+	common_stationery_init(&s, forms);
+	assert_int_equal(common_stationery_render(&s, cases[1].msg,
+	                                          strlen(cases[1].msg), &out,
+	                                          why),
+	                 STATIONERY_APPLIED);
+	assert_non_null(strstr(buf_cstr(&out), "\r\nMIME-Version: 1.0\r\n"));
+	buf_clear(&out);
+	common_stationery_clear(&s);
 }
 
 static void
@@ -339,7 +356,17 @@ leaves_alone(void **state)
 		  "no HTML layout" },
 		{ MIME TEXT("hello"), COMMON_HTML, STATIONERY_UNTOUCHED,
 		  "no plain-text layout" },
-		/* B39, B38: two readings, or none. */
+	};
+
+	(void)state;
+	check_all(cases, COUNT(cases));
+}
+
+/* B38, B39: two readings, or none. */
+static void
+fails_on_doubt(void **state)
+{
+	static const struct message cases[] = {
 		{ MIME MULTI("mixed", "b") "--b\r\n" TEXT("hello"), ALL_FORMS,
 		  STATIONERY_FAILED, "ambiguous MIME structure: a multipart" },
 		{ MIME
@@ -414,6 +441,11 @@ wraps_what_is_signed(void **state)
 		{ MIME MULTI("signed", "s") "--s\r\n" TEXT(
 			  COMMON_UNIQUE) "--s\r\n\r\nsig\r\n--s--\r\n",
 		  ALL_FORMS, STATIONERY_PRESENT, "the unique text" },
+		/* The layout has nothing for the text beside it. */
+		{ MIME MULTI("signed", "s") "--s\r\n" MULTI("alternative", "c") "--c\r\n" TEXT(
+			  "hello") "--c\r\n" HTML(COMMON_UNIQUE) "--c--\r\n--s\r\n\r\nsig\r\n"
+		                                                 "--s--\r\n",
+		  COMMON_HTML, STATIONERY_PRESENT, "the unique text" },
 		{ MIME MULTI("encrypted", "s") "--s\r\n" TEXT(
 			  "hello") "--s\r\n\r\nx\r\n--s--\r\n",
 		  ALL_FORMS, STATIONERY_UNTOUCHED, "encrypted" },
@@ -607,6 +639,9 @@ knows_the_sender(void **state)
 		{ "ann@example.com", "(none)" },
 		{ "Bob <bob@example.com>", "(none)" },
 		{ "Bob <bob@example.com>, Ann <ann@example.com>", "(none)" },
+		{ "=?utf-8?B?Q!W4=?= <ann@example.com>", "(none)" },
+		{ "=?x-none?Q?Ann?= <ann@example.com>", "(none)" },
+		{ "\"=?utf-8?Q?A?=\" <ann@example.com>", "(=?utf-8?Q?A?=)" },
 		{ "=?utf-8?B?DQo=?= <ann@example.com>", "(none)" },
 	};
 
@@ -621,6 +656,8 @@ knows_the_sender(void **state)
 	expand_with("x", "{{date}}", 951782400000, "2000-02-29");
 	expand_with("x", "{{date}}", 951868799999, "2000-02-29");
 	expand_with("x", "{{date}}", 1767225599999, "2025-12-31");
+	expand_with("x", "{{date}}", 4107542400000, "2100-03-01");
+	expand_with("x", "{{date}}", 4107542399999, "2100-02-28");
 	expand_with("x", "{{date}}", -1, "1969-12-31");
 }
 
@@ -632,6 +669,7 @@ main(void)
 		cmocka_unit_test(adds_images_once),
 		cmocka_unit_test(is_there_once),
 		cmocka_unit_test(leaves_alone),
+		cmocka_unit_test(fails_on_doubt),
 		cmocka_unit_test(is_not_afraid),
 		cmocka_unit_test(wraps_what_is_signed),
 		cmocka_unit_test(has_blank_lines_round_it),
