@@ -113,6 +113,9 @@ read_phrase(const char *s, size_t len, struct buf *out)
 			word = true;
 			continue;
 		}
+		if (!quoted && s[i] == '=' && i + 1 < len && s[i + 1] == '?') {
+			return -1; /* encoded, nobody knows what */
+		}
 		while (word && k < len && is_blank(s[k])) {
 			k++;
 		}

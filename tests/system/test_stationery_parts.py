@@ -3,6 +3,7 @@ them: the same tree plus the stationery, parts that are not the body octet for
 octet as they were, the text once, the second pass adding nothing (checklist
 B38 to B41; MAN15). Signatures hold in the wrapper."""
 
+import base64
 import collections
 import email
 import email.policy
@@ -18,7 +19,8 @@ import sys
 import pytest
 
 from corpus import CORPORA
-from stationery_mail import GOOD, HEAD, NEVER, PRESENT, TEXT, THERE
+from stationery_mail import (GOOD, HEAD, NEVER, PRESENT, TEXT, THERE, mail,
+                             multi)
 
 BUILD = pathlib.Path(os.environ.get(
     "SORTIE_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
@@ -37,7 +39,11 @@ definitions = { stationery_layouts = (
   { name = "image"; html_file = "image.html"; text_file = "both.txt";
     unique_text = "%(there)s"; },
   { name = "wrap"; html_file = "image.html"; text_file = "both.txt";
-    unique_text = "%(there)s"; signed = "wrap"; } ); };
+    unique_text = "%(there)s"; signed = "wrap"; },
+  { name = "tnef_text"; html_file = "both.html"; text_file = "both.txt";
+    unique_text = "%(there)s"; tnef = "text_only"; },
+  { name = "tnef_none"; html_file = "both.html"; text_file = "both.txt";
+    unique_text = "%(there)s"; tnef = "untouched"; } ); };
 policies = { stationery = (
   { from = "internal"; to = "external"; layout = "both"; } ); };
 """ % {"there": THERE}
@@ -236,6 +242,62 @@ def test_corpus(conf, corpus):
         assert again.startswith("present"), (name, told, again)
         assert same == out
     assert told_all["applied"] > len(CORPORA[corpus]) / 4, told_all
+
+
+RICH = (b"{\\rtf1\\ansi\\ansicpg1252\\deff0{\\fonttbl{\\f0 Arial;}}\r\n"
+        b"\\pard\\f0\\fs20 Dear all,\\par see below\\par\r\n}\r\n")
+
+
+def winmail(make, **more):
+    """Text and winmail.dat, as Exchange sends Rich Text."""
+    tnef = make.message([make.variable(make.RTF, make.compress(RICH))],
+                        **more)
+    part = (b"Content-Type: application/ms-tnef; name=\"winmail.dat\"\r\n"
+            b"Content-Disposition: attachment; filename=\"winmail.dat\"\r\n"
+            b"Content-Transfer-Encoding: base64\r\n\r\n" +
+            base64.encodebytes(tnef).replace(b"\n", b"\r\n"))
+    return mail(multi("mixed", TEXT, part)), tnef
+
+
+def tnef_of(msg):
+    return next(p.get_payload(decode=True)
+                for p in email.message_from_bytes(msg).walk()
+                if p.get_content_type() == "application/ms-tnef")
+
+
+def test_man14_winmail(conf):
+    make = pytest.importorskip("tnef_make")
+    msg, tnef = winmail(make)
+    told, out = render(conf, "both", msg)
+    assert told == "applied: text, winmail.dat"
+    rtf = make.decompress(make.value_of(tnef_of(out), make.RTF))
+    assert rtf.count(THERE.encode()) == 1
+    assert b"Dear all," in rtf
+    assert [a for a in make.attributes(tnef_of(out))
+            if a[1] != make.MSG_PROPS] == \
+        [a for a in make.attributes(tnef) if a[1] != make.MSG_PROPS]
+    assert sum(THERE in t for t in shown(out)) == 1
+    told, again = render(conf, "both", out)
+    assert told.startswith("present")
+    assert again == out
+    # In the text alone it does not count for those who read the rest.
+    told, out = render(conf, "tnef_text", msg)
+    assert told == "applied: text"
+    assert tnef_of(out) == tnef
+    told, out = render(conf, "both", out)
+    assert told == "applied: winmail.dat"
+    told, out = render(conf, "tnef_none", msg)
+    assert told == 'untouched: winmail.dat (tnef = "untouched")'
+    assert out == msg
+
+
+def test_b41_winmail_meeting(conf):
+    make = pytest.importorskip("tnef_make")
+    for layout in ("both", "tnef_text"):
+        msg, _ = winmail(make, message_class=b"IPM.Microsoft Schedule.MtgReq")
+        told, out = render(conf, layout, msg)
+        assert told == "untouched: winmail.dat that is no plain mail"
+        assert out == msg
 
 
 @pytest.fixture(scope="module")

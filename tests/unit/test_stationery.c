@@ -217,6 +217,11 @@ adds_images_once(void **state)
 		                                           "--b--\r\n",
 		  forms, STATIONERY_APPLIED,
 		  "related alternative plain html+U pdf png" },
+		/* One image for two that name it. */
+		{ MIME MULTI("alternative", "b") "--b\r\n" HTML(
+			  "hello") "--b\r\n" HTML("hello") "--b--\r\n",
+		  forms, STATIONERY_APPLIED,
+		  "alternative related html+U png html+U" },
 		/* An empty body before the boundary. */
 		{ MIME MULTI("related", "b") "--b\r\nContent-Type: text/html"
 		                             "\r\n\r\n--b--\r\n",
@@ -225,9 +230,21 @@ adds_images_once(void **state)
 		                           "\r\n\r\n--b--\r\n",
 		  forms, STATIONERY_APPLIED, "mixed related html+U png" },
 	};
+	struct common_stationery s;
+	struct buf out;
+	char why[200];
 
 	(void)state;
 	check_all(cases, COUNT(cases));
+	/* A message that becomes MIME by it says so. */
+	common_stationery_init(&s, forms);
+	assert_int_equal(common_stationery_render(&s, cases[1].msg,
+	                                          strlen(cases[1].msg), &out,
+	                                          why),
+	                 STATIONERY_APPLIED);
+	assert_non_null(strstr(buf_cstr(&out), "\r\nMIME-Version: 1.0\r\n"));
+	buf_clear(&out);
+	common_stationery_clear(&s);
 }
 
 static void
@@ -305,6 +322,9 @@ leaves_alone(void **state)
 		       " filename=\"smime.P7M\"\r\n\r\nx\r\n",
 		  ALL_FORMS, STATIONERY_UNTOUCHED,
 		  "signed or encrypted (PKCS" },
+		{ MIME "Content-Type: application/ms-tnef\r\n"
+		       "Content-Transfer-Encoding: base64\r\n\r\nAAAA\r\n",
+		  ALL_FORMS, STATIONERY_UNTOUCHED, "winmail.dat that is" },
 		{ MIME "\r\nhello\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n",
 		  ALL_FORMS, STATIONERY_UNTOUCHED, "PGP within" },
 		{ MIME HTML("hello -----BEGIN PGP MESSAGE-----"), ALL_FORMS,
@@ -336,7 +356,17 @@ leaves_alone(void **state)
 		  "no HTML layout" },
 		{ MIME TEXT("hello"), COMMON_HTML, STATIONERY_UNTOUCHED,
 		  "no plain-text layout" },
-		/* B39, B38: two readings, or none. */
+	};
+
+	(void)state;
+	check_all(cases, COUNT(cases));
+}
+
+/* B38, B39: two readings, or none. */
+static void
+fails_on_doubt(void **state)
+{
+	static const struct message cases[] = {
 		{ MIME MULTI("mixed", "b") "--b\r\n" TEXT("hello"), ALL_FORMS,
 		  STATIONERY_FAILED, "ambiguous MIME structure: a multipart" },
 		{ MIME
@@ -348,8 +378,8 @@ leaves_alone(void **state)
 		       "hello\r\n",
 		  ALL_FORMS, STATIONERY_FAILED, "text/plain: " },
 		{ MIME "Content-Type: text/html\r\n\r\n<p>hello</p>"
-		       "<div hidden>x\r\n", ALL_FORMS, STATIONERY_FAILED,
-		  "HTML: hidden where" },
+		       "<div hidden>x\r\n",
+		  ALL_FORMS, STATIONERY_FAILED, "HTML: hidden where" },
 	};
 
 	(void)state;
@@ -411,6 +441,11 @@ wraps_what_is_signed(void **state)
 		{ MIME MULTI("signed", "s") "--s\r\n" TEXT(
 			  COMMON_UNIQUE) "--s\r\n\r\nsig\r\n--s--\r\n",
 		  ALL_FORMS, STATIONERY_PRESENT, "the unique text" },
+		/* The layout has nothing for the text beside it. */
+		{ MIME MULTI("signed", "s") "--s\r\n" MULTI("alternative", "c") "--c\r\n" TEXT(
+			  "hello") "--c\r\n" HTML(COMMON_UNIQUE) "--c--\r\n--s\r\n\r\nsig\r\n"
+		                                                 "--s--\r\n",
+		  COMMON_HTML, STATIONERY_PRESENT, "the unique text" },
 		{ MIME MULTI("encrypted", "s") "--s\r\n" TEXT(
 			  "hello") "--s\r\n\r\nx\r\n--s--\r\n",
 		  ALL_FORMS, STATIONERY_UNTOUCHED, "encrypted" },
@@ -530,6 +565,64 @@ expand_with(const char *from, const char *text, int64_t now_ms,
 	common_stationery_clear(&s);
 }
 
+/* B47: no boundary of ours that the message has already. */
+static void
+chooses_boundaries(void **state)
+{
+	static const struct message cases[] = {
+		{ MIME MULTI("mixed", "b") "--b\r\n" HTML(
+			  "=_sortie_1234567890abcdef_00 "
+			  "=_sortie_1234567890abcdef_01") "--b\r\n" FILE_PART
+		                                          "--b--\r\n",
+		  COMMON_HTML | COMMON_IMAGE, STATIONERY_APPLIED,
+		  "mixed related html+U png pdf" },
+	};
+	struct common_stationery s;
+	struct buf out;
+	char why[200];
+
+	(void)state;
+	check_all(cases, COUNT(cases));
+	common_stationery_init(&s, cases[0].forms);
+	assert_int_equal(common_stationery_render(&s, cases[0].msg,
+	                                          strlen(cases[0].msg), &out,
+	                                          why),
+	                 STATIONERY_APPLIED);
+	assert_non_null(strstr(buf_cstr(&out),
+	                       "boundary=\"=_sortie_1234567890abcdef_02\""));
+	buf_clear(&out);
+	common_stationery_clear(&s);
+}
+
+/* B38: a message of many texts costs no more than one of few. */
+static void
+limits_the_texts(void **state)
+{
+	struct common_stationery s;
+	struct buf msg;
+	struct buf out;
+	char why[200];
+
+	(void)state;
+	common_stationery_init(&s, PLAIN_FORMS);
+	for (int n = 16; n <= 17; n++) {
+		buf_init(&msg, 10000);
+		buf_puts(&msg, MIME MULTI("alternative", "b"));
+		for (int i = 0; i < n; i++) {
+			buf_puts(&msg, "--b\r\n" TEXT("hello"));
+		}
+		buf_puts(&msg, "--b--\r\n");
+		assert_int_equal(
+			common_stationery_render(&s, buf_ptr(&msg),
+		                                 buf_len(&msg), &out, why),
+			n == 16 ? STATIONERY_APPLIED : STATIONERY_FAILED);
+		assert_true(n == 16 || strcmp(why, "more than 16 texts") == 0);
+		buf_clear(&out);
+		buf_clear(&msg);
+	}
+	common_stationery_clear(&s);
+}
+
 static void
 knows_the_sender(void **state)
 {
@@ -546,6 +639,9 @@ knows_the_sender(void **state)
 		{ "ann@example.com", "(none)" },
 		{ "Bob <bob@example.com>", "(none)" },
 		{ "Bob <bob@example.com>, Ann <ann@example.com>", "(none)" },
+		{ "=?utf-8?B?Q!W4=?= <ann@example.com>", "(none)" },
+		{ "=?x-none?Q?Ann?= <ann@example.com>", "(none)" },
+		{ "\"=?utf-8?Q?A?=\" <ann@example.com>", "(=?utf-8?Q?A?=)" },
 		{ "=?utf-8?B?DQo=?= <ann@example.com>", "(none)" },
 	};
 
@@ -560,6 +656,8 @@ knows_the_sender(void **state)
 	expand_with("x", "{{date}}", 951782400000, "2000-02-29");
 	expand_with("x", "{{date}}", 951868799999, "2000-02-29");
 	expand_with("x", "{{date}}", 1767225599999, "2025-12-31");
+	expand_with("x", "{{date}}", 4107542400000, "2100-03-01");
+	expand_with("x", "{{date}}", 4107542399999, "2100-02-28");
 	expand_with("x", "{{date}}", -1, "1969-12-31");
 }
 
@@ -571,10 +669,13 @@ main(void)
 		cmocka_unit_test(adds_images_once),
 		cmocka_unit_test(is_there_once),
 		cmocka_unit_test(leaves_alone),
+		cmocka_unit_test(fails_on_doubt),
 		cmocka_unit_test(is_not_afraid),
 		cmocka_unit_test(wraps_what_is_signed),
 		cmocka_unit_test(has_blank_lines_round_it),
 		cmocka_unit_test(names_attributes),
+		cmocka_unit_test(chooses_boundaries),
+		cmocka_unit_test(limits_the_texts),
 		cmocka_unit_test(knows_the_sender),
 	};
 
