@@ -180,7 +180,7 @@ element_id(const struct html_token *t)
 	return EL_COUNT;
 }
 
-/* ---- open elements -------------------------------------------------------- */
+/* ---- open elements ------------------------------------------------------- */
 
 /* One above the innermost open element of that name; 0: none. */
 static size_t
@@ -339,7 +339,7 @@ close_element(struct walk *w, enum element id)
 	}
 }
 
-/* ---- lines ---------------------------------------------------------------- */
+/* ---- lines --------------------------------------------------------------- */
 
 static void
 begin_line(struct walk *w)
@@ -447,7 +447,7 @@ add_text(struct walk *w, const char *s, size_t len)
 	}
 }
 
-/* ---- marks ------------------------------------------------------------------ */
+/* ---- marks --------------------------------------------------------------- */
 
 struct value {
 	const char *text;
@@ -560,7 +560,7 @@ read_marks(struct walk *w, const struct html_token *t, enum element id)
 	}
 }
 
-/* ---- tags ------------------------------------------------------------------- */
+/* ---- tags ---------------------------------------------------------------- */
 
 static void
 start_tag(struct walk *w, const struct html_token *t, enum element id)

@@ -207,6 +207,9 @@ text_headers(void **state)
 		"See.\n@@-----A/Org wrote: -----\nTo: B\nFrom: A\n",
 		/* An answer between the lines of an older thread's top. */
 		"> a\nYes.\n\n@@From: A\nSent: x\nTo: B\nSubject: y\n\nHello\n",
+		/* Yahoo marks nothing: the older thread in it is not this. */
+		"Yes.\n\n  On Monday, 4 Nov 2020, A <a@b.example> wrote:\n \n"
+		"  Hello\n\n  From: A\n  Sent: x\n  Subject: y\n\n  Hi\n",
 		/* No headers, or such as prose has them. */
 		"From: the beginning\nit was clear.\n",
 		"From: Rome\nTo: Paris\nDate: 3 May\n\nSee you.\n",
@@ -360,6 +363,16 @@ html_quotations(void **state)
 		"<p>See</p>@@<div class=\"moz-forward-container\"><br><br>"
 		"-------- Forwarded Message --------<table><tr><th>Subject: "
 		"</th><td>x</td></tr></table>Hello</div>",
+	};
+
+	(void)state;
+	check_all(quote_find_html, cases, COUNT(cases));
+}
+
+static void
+html_others(void **state)
+{
+	static const char *const cases[] = {
 		/* Roundcube, K-9. */
 		"<p>Yes.</p>\n@@<p id=\"reply-intro\">On 2020-11-04 9:31, A "
 		"wrote:</p>\n<blockquote type=\"cite\">Hello</blockquote>",
@@ -480,6 +493,7 @@ main(void)
 		cmocka_unit_test(text_headers),
 		cmocka_unit_test(html_outlook),
 		cmocka_unit_test(html_quotations),
+		cmocka_unit_test(html_others),
 		cmocka_unit_test(linear),
 	};
 
