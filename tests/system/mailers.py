@@ -463,10 +463,14 @@ UNSURE = ("bottom", "between")
 
 def part(message, content, subtype, charset, encoding, flow):
     content = content.replace(HERE, "")
-    try:
-        content.encode(charset)
-    except UnicodeEncodeError:
-        charset = UTF8
+    choice = (charset, UTF8) if charset == UTF8 else (
+        charset, "windows-1252", UTF8)
+    for charset in choice:
+        try:
+            content.encode(charset)
+            break
+        except UnicodeEncodeError:
+            continue
     if encoding == "8bit" and max(map(len, content.split("\n"))) > 900:
         encoding = "quoted-printable"
     if encoding == "8bit" and content.isascii():
