@@ -50,24 +50,27 @@ has_digit(const char *text, size_t len)
 	return false;
 }
 
+static bool
+ends_with_colon(const struct quote_past *p)
+{
+	size_t len = p->len;
+
+	while (len > 0 && quote_blank(p->text + len - 1, 1) > 0) {
+		len--;
+	}
+	return len > 0 && (p->text[len - 1] == ':' ||
+	                   (len >= 3 &&
+	                    memcmp(p->text + len - 3, "\xef\xbc\x9a", 3) == 0));
+}
+
 /* Do lines [0, n) of the past, from the last one up, make "On ... wrote:"? */
 static bool
 is_introduction(const struct quote_finder *f, size_t n)
 {
-	const struct quote_past *last = &f->past[0];
 	bool verb = false;
 	bool digit = false;
 	bool address = false;
-	size_t len = last->len;
 
-	while (len > 0 && quote_blank(last->text + len - 1, 1) > 0) {
-		len--;
-	}
-	if (len == 0 || (last->text[len - 1] != ':' &&
-	                 (len < 3 || memcmp(last->text + len - 3,
-	                                    "\xef\xbc\x9a", 3) != 0))) {
-		return false;
-	}
 	for (size_t i = 0; i < n; i++) {
 		const struct quote_past *p = &f->past[i];
 
@@ -90,6 +93,9 @@ introduction(const struct quote_finder *f)
 	}
 	if ((f->past[0].flags & QUOTE_NAMED) != 0) {
 		return 1;
+	}
+	if (!ends_with_colon(&f->past[0])) {
+		return 0;
 	}
 	for (size_t i = 0; i < f->n && f->past[i].len > 0; i++) {
 		const struct quote_past *p = &f->past[i];
