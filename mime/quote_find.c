@@ -50,15 +50,26 @@ has_digit(const char *text, size_t len)
 	return false;
 }
 
+static bool
+ends_with_colon(const struct quote_past *p)
+{
+	size_t len = p->len;
+
+	while (len > 0 && quote_blank(p->text + len - 1, 1) > 0) {
+		len--;
+	}
+	return len > 0 && (p->text[len - 1] == ':' ||
+	                   (len >= 3 &&
+	                    memcmp(p->text + len - 3, "\xef\xbc\x9a", 3) == 0));
+}
+
 /* Do lines [0, n) of the past, from the last one up, make "On ... wrote:"? */
 static bool
 is_introduction(const struct quote_finder *f, size_t n)
 {
-	const struct quote_past *last = &f->past[0];
 	bool verb = false;
 	bool digit = false;
 	bool address = false;
-	size_t len = last->len;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct quote_past *p = &f->past[i];
@@ -66,14 +77,6 @@ is_introduction(const struct quote_finder *f, size_t n)
 		verb = verb || quote_has_verb(p->text, p->len);
 		digit = digit || has_digit(p->text, p->len);
 		address = address || memchr(p->text, '@', p->len) != NULL;
-	}
-	while (len > 0 && quote_blank(last->text + len - 1, 1) > 0) {
-		len--;
-	}
-	if (len == 0 || (last->text[len - 1] != ':' &&
-	                 (len < 3 || memcmp(last->text + len - 3,
-	                                    "\xef\xbc\x9a", 3) != 0))) {
-		return false;
 	}
 	/* Some of Gmail's languages have no verb: "DATE NAME <a@b>:". */
 	return verb ? digit || address : digit && address;
@@ -90,6 +93,9 @@ introduction(const struct quote_finder *f)
 	}
 	if ((f->past[0].flags & QUOTE_NAMED) != 0) {
 		return 1;
+	}
+	if (!ends_with_colon(&f->past[0])) {
+		return 0;
 	}
 	for (size_t i = 0; i < f->n && f->past[i].len > 0; i++) {
 		const struct quote_past *p = &f->past[i];
@@ -214,6 +220,22 @@ feed_heading(struct quote_finder *f, const char *text, size_t len, size_t at,
 	}
 }
 
+/* "On ... A <a@b> wrote:" and what follows it is not quoted: Yahoo's plain
+ * text. Headers below it are those of an older message in the thread. */
+static bool
+is_unmarked_quotation(const struct quote_finder *f)
+{
+	size_t n = introduction(f);
+	const struct quote_past *top = &f->past[n > 0 ? n - 1 : 0];
+	bool address = false;
+
+	for (size_t i = 0; i < n; i++) {
+		address = address ||
+		          memchr(f->past[i].text, '@', f->past[i].len) != NULL;
+	}
+	return address && quote_is_opening(top->text, top->len);
+}
+
 static bool
 is_drawn(const char *text, size_t len)
 {
@@ -241,6 +263,7 @@ quote_feed_text(struct quote_finder *f, const char *text, size_t len, size_t at,
 	if (f->found || f->signature) {
 		return;
 	}
+	f->unsure = f->unsure || is_unmarked_quotation(f);
 	if (f->quoting && is_signature(text, len)) {
 		f->signature = true;
 		return;
@@ -311,7 +334,7 @@ quote_finish(const struct quote_finder *f, size_t *at_r)
 {
 	size_t at = f->found ? f->found_at : f->quoting_at;
 
-	if (at == QUOTE_NOWHERE ||
+	if (at == QUOTE_NOWHERE || f->unsure ||
 	    (!f->found && (!f->quoting || f->answered))) {
 		return false;
 	}

@@ -180,7 +180,7 @@ element_id(const struct html_token *t)
 	return EL_COUNT;
 }
 
-/* ---- open elements -------------------------------------------------------- */
+/* ---- open elements ------------------------------------------------------- */
 
 /* One above the innermost open element of that name; 0: none. */
 static size_t
@@ -339,7 +339,7 @@ close_element(struct walk *w, enum element id)
 	}
 }
 
-/* ---- lines ---------------------------------------------------------------- */
+/* ---- lines --------------------------------------------------------------- */
 
 static void
 begin_line(struct walk *w)
@@ -420,6 +420,18 @@ add_char(struct walk *w, const char *s, size_t n)
 	}
 }
 
+/* Octets at the begin that are no blank, reference or part of a wide one. */
+static size_t
+plain(const char *s, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && s[n] > ' ' && s[n] != '&') {
+		n++;
+	}
+	return n;
+}
+
 static void
 add_text(struct walk *w, const char *s, size_t len)
 {
@@ -429,8 +441,14 @@ add_text(struct walk *w, const char *s, size_t len)
 	while (i < len && w->line_len <= QUOTE_LINE_MAX) {
 		char utf8[4];
 		size_t utf8_len = 0;
-		size_t n = quote_reference(s + i, len - i, utf8, &utf8_len);
+		size_t n = plain(s + i, len - i);
 
+		if (n > 0) {
+			add_visible(w, s + i, n);
+			i += n;
+			continue;
+		}
+		n = quote_reference(s + i, len - i, utf8, &utf8_len);
 		if (n > 0) {
 			add_char(w, utf8, utf8_len);
 			i += n;
@@ -447,7 +465,7 @@ add_text(struct walk *w, const char *s, size_t len)
 	}
 }
 
-/* ---- marks ------------------------------------------------------------------ */
+/* ---- marks --------------------------------------------------------------- */
 
 struct value {
 	const char *text;
@@ -560,7 +578,7 @@ read_marks(struct walk *w, const struct html_token *t, enum element id)
 	}
 }
 
-/* ---- tags ------------------------------------------------------------------- */
+/* ---- tags ---------------------------------------------------------------- */
 
 static void
 start_tag(struct walk *w, const struct html_token *t, enum element id)

@@ -62,6 +62,8 @@ struct quote_finder {
 	bool answered;  /* text of the writer stands behind them */
 	bool signature; /* the writer's, behind them */
 
+	bool unsure; /* a thread without marks may have begun */
+
 	bool found; /* a thread up to the end, surely */
 	size_t found_at;
 };

@@ -398,8 +398,10 @@ quote_is_bar(const char *text, size_t len)
 			return true;
 		}
 	}
-	/* Notes: "-----NAME wrote: -----", "----- Forwarded by NAME". */
+	/* Notes: "-----NAME wrote: -----", "----- Forwarded by NAME"; Mutt:
+	 * "----- Forwarded message from NAME". */
 	return begins_with(text, len, "forwarded by ") ||
+	       begins_with(text, len, "forwarded message from ") ||
 	       (len > 6 && text[len - 1] == ':' && quote_has_verb(text, len));
 }
 

@@ -64,7 +64,9 @@ check_text(const struct buf *b)
 	struct buf more;
 	size_t at = 0;
 	size_t again = 0;
-	bool quoted = memchr(buf_ptr(b), '>', buf_len(b)) != NULL;
+	/* "A <a@b> wrote:" without a quotation makes all unsure. */
+	bool quoted = memchr(buf_ptr(b), '>', buf_len(b)) != NULL ||
+	              memchr(buf_ptr(b), '@', buf_len(b)) != NULL;
 
 	buf_init(&more, buf_len(b) + 1000);
 	buf_add(&more, buf_ptr(b), buf_len(b));

@@ -107,6 +107,7 @@ text_introductions(void **state)
 		"Yes.\n\n@@On Wed, Nov 04, 2020 at 09:31:00AM +0100, A B "
 		"wrote:\n> a\n",
 		"As I wrote:\n@@> a\n",
+		"On 4/11/2020, A wrote:\n\n\n\n\n@@> far away\n",
 		"Yes:\n\n@@> a\n",
 		/* Proton writes both. */
 		"Yes.\n\n@@------- Original Message -------\nOn Wednesday, "
@@ -207,6 +208,11 @@ text_headers(void **state)
 		"See.\n@@-----A/Org wrote: -----\nTo: B\nFrom: A\n",
 		/* An answer between the lines of an older thread's top. */
 		"> a\nYes.\n\n@@From: A\nSent: x\nTo: B\nSubject: y\n\nHello\n",
+		/* Quoted lines right above the headers belong to them. */
+		"Yes.\n\n@@> a\n> b\n\nFrom: A\nSent: x\nSubject: y\n\nHi\n",
+		/* Yahoo marks nothing: the older thread in it is not this. */
+		"Yes.\n\n  On Monday, 4 Nov 2020, A <a@b.example> wrote:\n \n"
+		"  Hello\n\n  From: A\n  Sent: x\n  Subject: y\n\n  Hi\n",
 		/* No headers, or such as prose has them. */
 		"From: the beginning\nit was clear.\n",
 		"From: Rome\nTo: Paris\nDate: 3 May\n\nSee you.\n",
@@ -284,6 +290,8 @@ html_outlook(void **state)
 		"</div>Hello</td></tr></table><p>Answer</p>",
 		"<table><tr><td><div>Yes.</div><div>" HEADERS
 		"</div>Hello</td><td>Answer</td></tr></table>",
+		"<table><tr><td><p>Yes.</p><p>From: A</p></td><td><p>Date: x"
+		"</p><p>Subject: y</p></td></tr></table>",
 		/* The headers in cells of their own: above the table. */
 		"<p>Yes.</p>@@<table><tr><td>From:</td><td>A</td></tr><tr><td>"
 		"Date:</td><td>x</td></tr><tr><td>Subject:</td><td>y</td></tr>"
@@ -360,6 +368,16 @@ html_quotations(void **state)
 		"<p>See</p>@@<div class=\"moz-forward-container\"><br><br>"
 		"-------- Forwarded Message --------<table><tr><th>Subject: "
 		"</th><td>x</td></tr></table>Hello</div>",
+	};
+
+	(void)state;
+	check_all(quote_find_html, cases, COUNT(cases));
+}
+
+static void
+html_others(void **state)
+{
+	static const char *const cases[] = {
 		/* Roundcube, K-9. */
 		"<p>Yes.</p>\n@@<p id=\"reply-intro\">On 2020-11-04 9:31, A "
 		"wrote:</p>\n<blockquote type=\"cite\">Hello</blockquote>",
@@ -389,6 +407,12 @@ html_quotations(void **state)
 		"</blockquote>",
 		"<p>See</p><blockquote>roses</blockquote>",
 		"<p>See</p><blockquote>roses</blockquote><p>is it.</p>",
+		/* The line begins behind the div, where no tag is. */
+		"<p>Yes.</p><div></div>On 4 Nov 2020, A wrote:"
+		"@@<blockquote type=cite>a</blockquote>",
+		/* The end of its cell ends it. */
+		"<table><tr><td><blockquote type=cite>a</td><td>Answer</td>"
+		"</tr></table>",
 		/* A div within a quotation does not end it; a table cannot. */
 		"<p>Yes.</p>@@<div class=\"yahoo_quoted\"><div>a</div>b<table>"
 		"<tr><td></div></td></tr></table>c</div>",
@@ -480,6 +504,7 @@ main(void)
 		cmocka_unit_test(text_headers),
 		cmocka_unit_test(html_outlook),
 		cmocka_unit_test(html_quotations),
+		cmocka_unit_test(html_others),
 		cmocka_unit_test(linear),
 	};
 
