@@ -516,19 +516,20 @@ control_init(struct daemon *d, struct err *e)
 }
 
 struct daemon *
-daemon_new(const char *file, struct conf *conf, struct doors *doors,
+daemon_new(const char *file, struct snapshot *snapshot, struct doors *doors,
            struct err *e)
 {
+	struct conf *conf = snapshot->conf;
 	struct daemon *d = mem_alloc(sizeof(*d));
 
 	d->file = mem_strdup(file);
-	d->conf = conf;
+	d->conf = conf_ref(conf);
 	d->signals = -1;
 	d->started_ms = clock_wall_ms();
-	d->snapshot = snapshot_new(conf_ref(conf), e);
+	d->snapshot = snapshot;
 	d->lanes_n = doors_lanes(conf);
 	d->lanes = mem_alloc(d->lanes_n * sizeof(*d->lanes));
-	d->main = d->snapshot == NULL ? NULL : reactor_new(d->lanes_n, e);
+	d->main = reactor_new(d->lanes_n, e);
 	if (d->main != NULL) {
 		reactor_set_snapshot(d->main, snapshot_ref(d->snapshot));
 	}

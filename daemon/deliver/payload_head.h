@@ -61,8 +61,9 @@ bool payload_head_wanted(const struct envelope *env,
 /*
  * Reads the content through when there is something to sign, and whole into
  * memory meanwhile when it gets stationery: for workers. A message to several
- * recipients is rendered and signed once a minute, not for each of them. -1: *why says what becomes of the mail. The head is valid as long as
- * the envelope is referenced, until it is freed.
+ * recipients is rendered and signed once a minute, not for each of them. -1:
+ * *why says what becomes of the mail. The head is valid as long as the
+ * envelope is referenced, until it is freed.
  */
 int payload_head_make(const struct payload_head_source *s,
                       const struct payload_head **head_r,
