@@ -123,6 +123,6 @@ control_status_work(struct control_job *job)
 		(json_int_t)((clock_wall_ms() - o->started_ms) / 1000),
 		"reactors", (int)o->reactors, "counters", counters(o),
 		"sessions", sessions(o->receive), "queue", depth(o->queue),
-		"store", store_state(&s), "directory", directory(o), "log_lines_lost",
-		(json_int_t)log_lost());
+		"store", store_state(&s), "directory", directory(o),
+		"log_lines_lost", (json_int_t)log_lost());
 }

@@ -149,8 +149,8 @@ def test_every_way_out(world, keys, extensions):
         all_good(keys, m.data, "example.com/rsa")
         for text in texts(m.data):
             assert text.count(UNIQUE) == 1, text
-    assert len(world.lines("delivered", stationery="applied",
-                           layout="corporate")) == len(mails)
+    wait_for(lambda: len(world.lines("delivered", stationery="applied",
+                                     layout="corporate")) == len(mails))
 
 
 def test_long_messages_are_streamed(world, keys):
@@ -161,7 +161,7 @@ def test_long_messages_are_streamed(world, keys):
         world.sink.extensions = extensions
         send(world, text=text)
     for m in world.sink.wait(2, timeout=60):
-        assert len(m.data) > 5 * 1024 * 1024
+        assert len(m.data) > 5_000_000
         all_good(keys, m.data, "example.com/rsa")
         parts = texts(m.data)
         assert len(parts) == 2 and all(p.count(UNIQUE) == 1 for p in parts)
@@ -182,7 +182,7 @@ def test_layouts_by_recipient(world, keys):
         text = texts(m.data)[0]
         assert text.count(UNIQUE) == (1 if corporate else 0)
         assert text.count(OTHER) == (0 if corporate else 1)
-    assert len(world.lines("delivered", layout="branch")) == 2
+    wait_for(lambda: len(world.lines("delivered", layout="branch")) == 2)
 
 
 def test_layouts_to_one_next_hop(world):
@@ -283,7 +283,8 @@ def test_once_only(world, keys):
     for before, m in zip(first, world.sink.wait(4)[2:]):
         assert m.data.endswith(before[before.index(b"Received:"):])
         all_good(keys, m.data, "example.com/rsa")
-    assert len(world.lines("delivered", stationery="present")) == 2
+    wait_for(lambda: len(world.lines("delivered",
+                                     stationery="present")) == 2)
 
 
 @pytest.mark.parametrize("corpus", ["own", "shared"])
