@@ -401,13 +401,13 @@ put_text(char *at, const char *text)
 static bool
 has_dots(const struct work *w)
 {
-	const char *front = buf_ptr(&w->dressed.front);
 	size_t len = buf_len(&w->dressed.front);
 	size_t from = w->dressed.from;
 
 	if (!w->applied) {
 		return false;
 	}
+	const char *front = buf_ptr(&w->dressed.front);
 	return front[0] == '.' || memmem(front, len, "\n.", 2) != NULL ||
 	       (front[len - 1] == '\n' && from < w->s->len &&
 	        w->s->data[from] == '.');

@@ -76,12 +76,12 @@ static const char *
 asks_more(const struct envelope *env, const struct stationery_result *r,
           size_t len)
 {
-	const char *front = buf_ptr(&r->front);
-	size_t n = buf_len(&r->front);
 	unsigned eight = ENVELOPE_8BIT_BODY | ENVELOPE_8BIT_HEADER;
+	size_t n = buf_len(&r->front);
+	const char *front = n > 0 ? buf_ptr(&r->front) : "";
 	size_t body;
 
-	if (r->from > len || n == 0 ||
+	if (r->from > len ||
 	    header_find_end(front, n, SIZE_MAX, &body) != HEADER_COMPLETE) {
 		return "what was rendered is no message";
 	}

@@ -190,7 +190,10 @@ test_converted(void **state)
 	assert_non_null(all);
 	buf_init(&out, 100000);
 	assert_int_equal(downgrade(all, want_len, &out, &e), DOWNGRADE_DONE);
-	world_expect(send_wait(env), OUTCOME_DELIVERED, 250, NULL);
+	struct world_job *job = send_wait(env);
+	assert_true(job->stationery.asked);
+	assert_int_equal(job->stationery.outcome, STATIONERY_APPLIED);
+	world_expect(job, OUTCOME_DELIVERED, 250, NULL);
 	check_arrived(0, 0, buf_ptr(&out), buf_len(&out));
 	check_size(0, buf_len(&out));
 	buf_clear(&out);
