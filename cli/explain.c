@@ -16,6 +16,7 @@
 #define TARGET_MAX   (32U * 1024)
 #define VALUE_MAX    1000
 #define HEADER_LIMIT (3U * 1024 * 1024)
+#define BODY_LIMIT   (2U * 1024 * 1024) /* tried out up to here */
 #define LABEL        (-13)
 
 /* ---- the question --- */
@@ -135,8 +136,29 @@ add_line(struct buf *out, const char *line, size_t len)
 	return len > 0 ? TAKEN_MORE : TAKEN_LAST;
 }
 
+/* What follows the header, when it has room; else it is not sent. */
+static bool
+add_body(struct buf *out, FILE *f, char **line, size_t *cap)
+{
+	struct buf body;
+	bool whole = true;
+
+	buf_init(&body, BODY_LIMIT);
+	while (whole) {
+		ssize_t n = getline(line, cap, f);
+
+		if (n <= 0) {
+			break;
+		}
+		whole = add_line(&body, *line, (size_t)n) != TAKEN_NOT;
+	}
+	whole = whole && buf_append(out, buf_cstr(&body), buf_len(&body)) == 0;
+	buf_clear(&body);
+	return whole;
+}
+
 static int
-read_header(const char *name, struct buf *out)
+read_message(const char *name, struct buf *out, bool *whole_r)
 {
 	bool standard = strcmp(name, "-") == 0;
 	FILE *f = standard ? stdin : fopen(name, "rb");
@@ -158,6 +180,7 @@ read_header(const char *name, struct buf *out)
 		}
 		taken = add_line(out, line, (size_t)n);
 	}
+	*whole_r = taken == TAKEN_LAST && add_body(out, f, &line, &cap);
 	failed = ferror(f);
 	free(line);
 	if (!standard) {
@@ -330,6 +353,37 @@ print_mail(const json_t *answer)
 
 /* Where there are policies about it. */
 static void
+print_stationery(const json_t *answer)
+{
+	const json_t *t = json_object_get(json_object_get(answer, "policies"),
+	                                  "stationery");
+	const json_t *s = json_object_get(answer, "stationery");
+	const json_t *m = json_object_get(s, "message");
+
+	if (text_of(t, "winner") == NULL &&
+	    json_array_size(json_object_get(t, "losers")) == 0) {
+		return;
+	}
+	label("stationery");
+	if (text_of(s, "layout") == NULL) {
+		(void)fputs("none: ", stdout);
+		put(text_of(s, "none_why"));
+	} else {
+		put(text_of(s, "layout"));
+	}
+	if (text_of(m, "outcome") != NULL) {
+		(void)fputs("; this message: ", stdout);
+		put(text_of(m, "outcome"));
+	}
+	if (text_of(m, "why") != NULL) {
+		(void)fputs(": ", stdout);
+		put(text_of(m, "why"));
+	}
+	(void)fputs("\n", stdout);
+}
+
+/* Where there are policies about it. */
+static void
 print_sign(const json_t *answer)
 {
 	const json_t *t = json_object_get(json_object_get(answer, "policies"),
@@ -481,6 +535,7 @@ print_answer(const json_t *answer)
 	print_receipt(answer);
 	print_header(answer);
 	print_mail(answer);
+	print_stationery(answer);
 	print_sign(answer);
 	print_tls(answer);
 	json_object_foreach(json_object_get(answer, "policies"), type, t)
@@ -495,11 +550,15 @@ ask(struct command *c, struct question *q)
 {
 	json_t *answer = NULL;
 	struct buf header;
+	bool whole = false;
 	int rc = COMMAND_GOOD;
 
 	buf_init(&header, HEADER_LIMIT);
 	if (q->message != NULL) {
-		rc = read_header(q->message, &header);
+		rc = read_message(q->message, &header, &whole);
+		if (whole) {
+			buf_puts(&q->target, "&whole=1");
+		}
 	}
 	if (rc == COMMAND_GOOD) {
 		rc = command_send(c, buf_cstr(&q->target), buf_cstr(&header),

@@ -80,6 +80,23 @@ print_queue(const json_t *queue)
 }
 
 static void
+print_directory(const json_t *d)
+{
+	const char *why = text_of(d, "why");
+
+	if (!json_is_object(d)) {
+		return;
+	}
+	(void)printf("%-12s%" PRId64 " people", "directory",
+	             number_of(d, "people"));
+	if (why != NULL) {
+		(void)fputs("; its file is not used: ", stdout);
+		command_print_text(why, 0);
+	}
+	(void)putchar('\n');
+}
+
+static void
 print_status(const json_t *s)
 {
 	static const char *const counters[] = { "accepted", "delivered",
@@ -104,6 +121,7 @@ print_status(const json_t *s)
 	print_queue(json_object_get(s, "queue"));
 	print_numbers("since start", json_object_get(s, "counters"), counters);
 	print_numbers("sessions", json_object_get(s, "sessions"), sessions);
+	print_directory(json_object_get(s, "directory"));
 	if (number_of(s, "log_lines_lost") > 0) {
 		(void)printf("%-12s%" PRId64 " lines lost\n", "log",
 		             number_of(s, "log_lines_lost"));

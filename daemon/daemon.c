@@ -26,6 +26,7 @@
 #include "daemon/deliver/deliver.h"
 #include "daemon/deliver/probe.h"
 #include "daemon/deliver/sts.h"
+#include "daemon/directory_watch.h"
 #include "daemon/doors.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/resolver.h"
@@ -77,6 +78,7 @@ struct daemon {
 	struct watch *signal_watch;
 	struct timer look;
 	struct watchdog *watchdog;
+	struct directory_watch *directory;
 	int64_t started_ms;
 	int64_t stop_ms; /* monotonic; 0 while serving */
 	bool done;
@@ -166,6 +168,7 @@ reload(void *arg, struct err *e)
 		return -1;
 	}
 	swap(d, s);
+	directory_watch_renew(d->directory);
 	log_event(LOG_LEVEL_INFO, "reloaded", "%s", d->file);
 	return 0;
 }
@@ -248,6 +251,7 @@ end_lanes(struct daemon *d)
 		usleep(1000);
 	}
 	watchdog_stop(d->watchdog);
+	directory_watch_stop(d->directory);
 	workers_free(&d->workers);
 	sts_cache_free(&d->sts_cache);
 	tls_results_flush(d->tls_results);
@@ -460,6 +464,32 @@ snapshot_now(void *arg)
 	return d->snapshot;
 }
 
+static void
+publish(void *arg, struct snapshot *s)
+{
+	swap(arg, s);
+}
+
+static void
+directory_init(struct daemon *d)
+{
+	struct directory_watch_options o = { .reactor = d->main,
+		                             .workers = d->workers,
+		                             .snapshot = snapshot_now,
+		                             .publish = publish,
+		                             .arg = d };
+
+	d->directory = directory_watch_new(&o);
+}
+
+static size_t
+directory_state(void *arg, char *why, size_t size)
+{
+	const struct daemon *d = arg;
+
+	return directory_watch_state(d->directory, why, size);
+}
+
 static int
 control_init(struct daemon *d, struct err *e)
 {
@@ -471,6 +501,7 @@ control_init(struct daemon *d, struct err *e)
 		.reload = reload,
 		.stuck = stuck,
 		.snapshot = snapshot_now,
+		.directory = directory_state,
 		.arg = d,
 		.prober_reactor = d->lanes[0].reactor,
 		.prober = &d->lanes[0].prober,
@@ -485,19 +516,20 @@ control_init(struct daemon *d, struct err *e)
 }
 
 struct daemon *
-daemon_new(const char *file, struct conf *conf, struct doors *doors,
+daemon_new(const char *file, struct snapshot *snapshot, struct doors *doors,
            struct err *e)
 {
+	struct conf *conf = snapshot->conf;
 	struct daemon *d = mem_alloc(sizeof(*d));
 
 	d->file = mem_strdup(file);
-	d->conf = conf;
+	d->conf = conf_ref(conf);
 	d->signals = -1;
 	d->started_ms = clock_wall_ms();
-	d->snapshot = snapshot_new(conf_ref(conf), e);
+	d->snapshot = snapshot;
 	d->lanes_n = doors_lanes(conf);
 	d->lanes = mem_alloc(d->lanes_n * sizeof(*d->lanes));
-	d->main = d->snapshot == NULL ? NULL : reactor_new(d->lanes_n, e);
+	d->main = reactor_new(d->lanes_n, e);
 	if (d->main != NULL) {
 		reactor_set_snapshot(d->main, snapshot_ref(d->snapshot));
 	}
@@ -509,6 +541,7 @@ daemon_new(const char *file, struct conf *conf, struct doors *doors,
 		return NULL;
 	}
 	watchdog_init(d);
+	directory_init(d);
 	if (control_init(d, e) == -1) {
 		store_close(&d->store);
 		return NULL;
@@ -558,6 +591,7 @@ daemon_free(struct daemon **dp)
 	watch_free(&d->signal_watch);
 	timer_clear(&d->look);
 	watchdog_free(&d->watchdog);
+	directory_watch_free(&d->directory);
 	reactor_free(&d->main);
 	snapshot_unref(&d->snapshot);
 	conf_unref(&d->conf);

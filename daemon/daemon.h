@@ -10,14 +10,14 @@
 
 #define DAEMON_DRAIN_MS 20000 /* after SIGTERM */
 
-struct conf;
 struct daemon;
 struct doors;
+struct snapshot;
 
-/* Takes the reference to conf, and the descriptors out of doors. Everything
- * that can fail has failed when this returns: store open, certificates read,
- * the operator's socket bound. */
-struct daemon *daemon_new(const char *file, struct conf *conf,
+/* Takes the reference to the snapshot, and the descriptors out of doors.
+ * Everything that can fail has failed when this returns: store open, the
+ * operator's socket bound. */
+struct daemon *daemon_new(const char *file, struct snapshot *snapshot,
                           struct doors *doors, struct err *e);
 
 /* Serves until SIGTERM or SIGINT, then drains within a bound. */

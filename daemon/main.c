@@ -24,6 +24,7 @@
 #include "daemon/daemon.h"
 #include "daemon/doors.h"
 #include "daemon/limits.h"
+#include "daemon/net/snapshot.h"
 #include "daemon/net/tls.h"
 #include "daemon/sandbox.h"
 #include "dkim/signer.h"
@@ -121,12 +122,15 @@ test_signing(const struct conf *conf, struct err *e)
 	return 0;
 }
 
-/* Ports first, then away with what only they needed. */
+/* Ports first, then away with what only they needed. What the configuration
+ * names and the loader does not look into is bad configuration too: *status
+ * says so. */
 static struct daemon *
-start(const char *file, struct conf *conf, struct err *e)
+start(const char *file, struct conf *conf, int *status, struct err *e)
 {
 	struct doors *doors = doors_open(conf, e);
-	struct daemon *d;
+	struct snapshot *s;
+	struct daemon *d = NULL;
 
 	if (doors == NULL || sandbox_become(conf, e) == -1) {
 		return NULL;
@@ -136,7 +140,12 @@ start(const char *file, struct conf *conf, struct err *e)
 		return NULL;
 	}
 	sandbox_seal(conf);
-	d = daemon_new(file, conf, doors, e);
+	s = snapshot_new(conf, e);
+	if (s == NULL) {
+		*status = 2;
+	} else {
+		d = daemon_new(file, s, doors, e);
+	}
 	doors_free(&doors);
 	return d;
 }
@@ -160,11 +169,11 @@ run(const char *file)
 	raise_limits();
 	d = NULL;
 	if (test_signing(conf, &e) == 0) {
-		d = start(file, conf, &e);
+		d = start(file, conf, &status, &e);
 	}
 	if (d == NULL) {
 		log_event(LOG_LEVEL_ERROR, "start-failed", "%s", e.text);
-		return 1;
+		return status;
 	}
 	if (daemon_run(d, &e) == -1) {
 		log_event(LOG_LEVEL_ERROR, "failed", "%s", e.text);

@@ -32,6 +32,22 @@ learns(const struct decision_input *in, const struct conf_policy *p)
 	return false;
 }
 
+/* Who is excluded is so from every layout. */
+static const struct conf_policy *
+edits(const struct decision_input *in, const struct conf_policy *const *winners)
+{
+	const struct conf_policy *p = winners[CONF_POLICY_STATIONERY];
+
+	if (p == NULL || !in->may_edit ||
+	    winners[CONF_POLICY_STATIONERY_EXCLUSION] != NULL) {
+		return NULL;
+	}
+	if (in->mail == DECISION_MAIL_AUTOMATIC && !p->automatic_mail) {
+		return NULL;
+	}
+	return p;
+}
+
 void
 decision_make(const struct decision_input *in, struct decision *out)
 {
@@ -44,6 +60,7 @@ decision_make(const struct decision_input *in, struct decision *out)
 	out->learn = learns(in, winners[CONF_POLICY_AUTO_ALLOW_CREATION]);
 	out->sign =
 		in->may_sign ? winners[CONF_POLICY_DNS_AUTHENTICATION] : NULL;
+	out->stationery = edits(in, winners);
 }
 
 const char *

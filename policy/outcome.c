@@ -125,6 +125,9 @@ static const struct row TABLE[] = {
 	  OUTCOME_MESSAGE, WHY_PERMANENT },
 	{ STATUS_POLICY, AT_ANY, 0, UINT16_MAX, NULL, false, OUTCOME_RETRY,
 	  OUTCOME_MESSAGE, WHY_TEMPORARY },
+
+	{ STATUS_HOLD, AT_ANY, 0, UINT16_MAX, NULL, false, OUTCOME_HOLD,
+	  OUTCOME_MESSAGE, "a policy wants an operator to look at it" },
 };
 
 #define ROWS (sizeof(TABLE) / sizeof(TABLE[0]))
@@ -175,6 +178,8 @@ outcome_action_word(enum outcome_action a)
 		return "retry";
 	case OUTCOME_BOUNCE:
 		return "bounce";
+	case OUTCOME_HOLD:
+		return "hold";
 	}
 	return "?";
 }
@@ -215,6 +220,8 @@ source_word(enum status_source s)
 		return "local";
 	case STATUS_POLICY:
 		return "policy";
+	case STATUS_HOLD:
+		return "hold";
 	}
 	return "?";
 }

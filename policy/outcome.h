@@ -17,6 +17,7 @@ enum outcome_action {
 	OUTCOME_NEXT_HOST, /* try the next address or MX; none left: retry */
 	OUTCOME_RETRY,     /* later, by the schedule */
 	OUTCOME_BOUNCE,    /* permanent: the sender is told */
+	OUTCOME_HOLD,      /* until an operator lets it go */
 };
 
 enum outcome_scope {

@@ -19,6 +19,7 @@ enum status_source {
 	STATUS_PROTOCOL, /* the peer broke SMTP */
 	STATUS_LOCAL,    /* our own fault or limit: disk, memory, render */
 	STATUS_POLICY,   /* our rule: loop, size, 8-bit, forbidden network */
+	STATUS_HOLD,     /* our rule: only an operator lets it go */
 };
 
 enum smtp_stage { /* where in the dialogue */

@@ -72,6 +72,7 @@ static const char schema[] =
 	"  tls TEXT,\n"
 	"  learn INTEGER NOT NULL DEFAULT 0,\n"
 	"  sign TEXT,\n"
+	"  layout TEXT,\n"
 	"  PRIMARY KEY(message, idx)\n"
 	") WITHOUT ROWID;\n"
 	"CREATE INDEX recipient_due ON recipient(next_attempt)\n"
@@ -87,6 +88,7 @@ static const struct index_migration migrations[] = {
 	     " DEFAULT 0;\n" SCHEMA_TABLES },
 	{ 3, "ALTER TABLE message ADD COLUMN auth TEXT;\n"
 	     "ALTER TABLE recipient ADD COLUMN sign TEXT;\n" },
+	{ 4, "ALTER TABLE recipient ADD COLUMN layout TEXT;\n" },
 };
 
 static const char *const statements[ST_COUNT] = {
@@ -99,7 +101,7 @@ static const char *const statements[ST_COUNT] = {
 	[ST_RECIPIENT_INSERT] =
 		"INSERT INTO recipient VALUES"
 		"(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,"
-		"?17)",
+		"?17,?18)",
 	[ST_RECIPIENT_UPDATE] =
 		"UPDATE recipient SET state = ?3, warned = ?4, attempts = ?5,"
 		" next_attempt = ?6, reply = coalesce(?7, reply)"
@@ -123,7 +125,8 @@ static const char *const statements[ST_COUNT] = {
 	[ST_RECIPIENT_GET] =
 		"SELECT address, domain, orcpt, route, decision, notify,"
 		" direction, state, warned, attempts, next_attempt, reply,"
-		" tls, learn, sign FROM recipient WHERE message = ?1 AND idx = ?2",
+		" tls, learn, sign, layout FROM recipient"
+		" WHERE message = ?1 AND idx = ?2",
 	[ST_RECIPIENT_ACTIVATE] = "UPDATE recipient SET next_attempt = NULL"
 				  " WHERE message = ?1 AND idx = ?2",
 	[ST_PROBE] = "UPDATE probe SET n = n + 1 WHERE id = 1",

@@ -104,7 +104,7 @@ int index_connect(const char *path, bool read_only, struct sqlite3 **db_r,
 int index_fail(struct sqlite3 *db, const char *what, struct err *e);
 
 #define INDEX_APPLICATION_ID 0x536f7274 /* "Sort" */
-#define INDEX_VERSION        4
+#define INDEX_VERSION        5
 
 /* Brings a schema of version n to n + 1. */
 struct index_migration {

@@ -110,6 +110,7 @@ index_load_recipient(struct index *ix, struct envelope *env,
 		r->tls = index_column_text(st, 12, env->arena);
 		r->learn = sqlite3_column_int(st, 13) != 0;
 		r->sign = index_column_text(st, 14, env->arena);
+		r->layout = index_column_text(st, 15, env->arena);
 	} else {
 		result = index_classify(ix, "load recipient");
 	}

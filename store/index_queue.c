@@ -128,6 +128,7 @@ insert_recipient(struct index *ix, uint64_t id, const struct recipient *r,
 	index_bind_text(st, 15, r->tls);
 	sqlite3_bind_int(st, 16, r->learn);
 	index_bind_text(st, 17, r->sign);
+	index_bind_text(st, 18, r->layout);
 	return index_run(ix, ST_RECIPIENT_INSERT);
 }
 

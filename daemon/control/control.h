@@ -53,6 +53,9 @@ struct control_options {
 	bool (*stuck)(void *arg, char *out, size_t size);
 	/* The snapshot in force, borrowed. Main thread. */
 	struct snapshot *(*snapshot)(void *arg);
+	/* People in the directory in use, and what is wrong with its file, ""
+	 * for nothing. Any thread; NULL: nobody watches one. */
+	size_t (*directory)(void *arg, char *why, size_t size);
 	void *arg;
 	/* Who asks other hosts, on his reactor's thread, where alone the
 	 * pointer is read: NULL when he has ended. */

@@ -189,6 +189,7 @@ decide(struct explain_work *w, const struct finding *f,
 		.outbound = v == ADMISSION_OUTBOUND,
 		.may_sign = v != ADMISSION_INBOUND &&
 		            facts->unsigned_why == NULL,
+		.may_edit = v != ADMISSION_INBOUND,
 		.require_tls = w->require_tls,
 		.optional = (env->flags & ENVELOPE_TLS_OPTIONAL) != 0,
 	};
@@ -487,8 +488,7 @@ mail_word(enum decision_mail m)
 static json_t *
 mail_json(const struct explain_work *w, const struct decide_facts *facts)
 {
-	bool asked = select_has_type(w->snapshot->select,
-	                             CONF_POLICY_AUTO_ALLOW_CREATION);
+	bool asked = decide_asks_mail(w->snapshot);
 
 	return json_pack(
 		"{s:o, s:b, s:b}", "kind",
@@ -610,7 +610,7 @@ control_decision(struct explain_work *w)
 	w->ask_hosts = w->live && f.code == 0 && maildir_of(w) == NULL;
 	w->answer = json_pack(
 		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o}",
+		"s:o, s:o, s:o}",
 		"question", question_json(w), "admission", admission_json(&f),
 		"direction", control_json_text(direction), "route",
 		control_json_text(w->route), "maildir",
@@ -620,5 +620,8 @@ control_decision(struct explain_work *w)
 		"policies", policies_json(w, &in), "secure_receipt",
 		receipt_json(&f), "tls", tls_json(w), "sign",
 		why == NULL ? sign_json(w) : json_array(), "unsigned",
-		control_json_text(why), "stored", stored_json(w));
+		control_json_text(why), "stationery",
+		control_stationery(w, f.code != 0,
+	                           at_rcpt == ADMISSION_INBOUND),
+		"stored", stored_json(w));
 }

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/control/control_explain.h"
+#include "mime/header.h"
 
 /*
  * POST /v1/explain: the question and the way of the answer. What is answered
@@ -143,6 +144,12 @@ take_live(struct explain_work *w, const char *value, struct err *e)
 	return take_flag("live", value, &w->live, e);
 }
 
+static int
+take_whole(struct explain_work *w, const char *value, struct err *e)
+{
+	return take_flag("whole", value, &w->whole, e);
+}
+
 static const struct {
 	const char *name;
 	bool needed;
@@ -158,6 +165,7 @@ static const struct {
 	{ "auth", false, take_auth },
 	{ "require_tls", false, take_require_tls },
 	{ "live", false, take_live },
+	{ "whole", false, take_whole },
 };
 
 #define PARAMETERS_N (sizeof(parameters) / sizeof(parameters[0]))
@@ -178,8 +186,8 @@ check_names(const struct evkeyvalq *query, struct err *e)
 			return err_set(e, ERR_INVALID,
 			               "unknown parameter; there are ip, from, "
 			               "to, header_from, tls, cipher, "
-			               "certificate_name, auth, require_tls "
-			               "and live");
+			               "certificate_name, auth, require_tls, "
+			               "live and whole");
 		}
 		if (control_query(query, kv->key) != kv->value) {
 			return err_set(e, ERR_INVALID, "%s is given twice",
@@ -252,6 +260,11 @@ take_body(struct explain_work *w, struct evhttp_request *req)
 	w->message = true;
 	if (evbuffer_copyout(in, w->header, len) != (ev_ssize_t)len) {
 		abort(); /* the length was asked for just now */
+	}
+	if (w->whole) {
+		w->whole_len = len;
+		(void)header_find_end(w->header, len, SIZE_MAX,
+		                      &w->header_len); /* none: all of it */
 	}
 }
 

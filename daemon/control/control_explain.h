@@ -22,6 +22,8 @@ struct explain_work {
 	struct address to;
 	char *header; /* NULL: not given */
 	size_t header_len;
+	size_t whole_len; /* the body follows it; 0: only the header is known */
+	bool whole;       /* what is given is all of a message */
 	bool message; /* the header is a message's, else one From field */
 	bool require_tls;
 	bool live;
@@ -35,5 +37,9 @@ struct explain_work {
 
 /* Fills the answer. Any thread. */
 void control_decision(struct explain_work *w);
+
+/* The part about stationery, after the decision. */
+json_t *control_stationery(const struct explain_work *w, bool refused,
+                           bool inbound);
 
 #endif

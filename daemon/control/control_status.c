@@ -82,6 +82,23 @@ store_state(const struct store_stats *s)
 	                 (json_int_t)s->free_bytes);
 }
 
+/* NULL: none is in use, and nothing is wrong with it. */
+static json_t *
+directory(const struct control_options *o)
+{
+	char why[ERR_TEXT_MAX] = "";
+	size_t people = 0;
+
+	if (o->directory != NULL) {
+		people = o->directory(o->arg, why, sizeof(why));
+	}
+	if (people == 0 && why[0] == '\0') {
+		return json_null();
+	}
+	return json_pack("{s:I, s:o}", "people", (json_int_t)people, "why",
+	                 control_json_text(why[0] != '\0' ? why : NULL));
+}
+
 void
 control_status_work(struct control_job *job)
 {
@@ -98,7 +115,7 @@ control_status_work(struct control_job *job)
 	}
 	job->code = 200;
 	job->body = json_pack(
-		"{s:b, s:o, s:o, s:s, s:o, s:I, s:i, s:o, s:o, s:o, s:o, s:I}",
+		"{s:b, s:o, s:o, s:s, s:o, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:I}",
 		"healthy", (int)(why == NULL), "why", control_json_text(why),
 		"hostname", control_json_text(o->hostname), "version",
 		SORTIE_VERSION, "started", control_json_time(o->started_ms),
@@ -106,6 +123,6 @@ control_status_work(struct control_job *job)
 		(json_int_t)((clock_wall_ms() - o->started_ms) / 1000),
 		"reactors", (int)o->reactors, "counters", counters(o),
 		"sessions", sessions(o->receive), "queue", depth(o->queue),
-		"store", store_state(&s), "log_lines_lost",
-		(json_int_t)log_lost());
+		"store", store_state(&s), "directory", directory(o),
+		"log_lines_lost", (json_int_t)log_lost());
 }

@@ -9,6 +9,7 @@
 #include "base/network.h"
 #include "daemon/net/tls.h"
 #include "policy/outcome.h"
+#include "policy/stationery.h"
 #include "policy/status.h"
 #include "policy/tls_level.h"
 
@@ -31,7 +32,7 @@ struct workers;
 
 struct deliver_result {             /* one recipient's */
 	uint32_t position;          /* in env->recipients */
-	enum outcome_action action; /* DELIVERED, RETRY or BOUNCE */
+	enum outcome_action action; /* DELIVERED, RETRY, BOUNCE, HOLD */
 	struct smtp_status status;
 	bool attempted; /* false: not tried (destination backs off): does not
 	                   count as an attempt */
@@ -50,6 +51,12 @@ struct deliver_evidence { /* how secure a session was, and had to be */
 	enum tls_move move; /* as what mail was sent; with host set */
 	struct tls_host host;
 	char greeting[DELIVER_GREETING_MAX]; /* the peer's, one safe line */
+};
+
+struct deliver_stationery { /* what became of it */
+	bool asked;         /* the recipients get a layout */
+	enum stationery_outcome outcome;
+	char why[200]; /* for people, unescaped; applied: what was edited */
 };
 
 struct deliver_job {
@@ -71,6 +78,7 @@ struct deliver_job {
 	/* Of the session with the last transaction; for log and tracking. */
 	struct tls_facts tls;
 	struct deliver_evidence evidence;
+	struct deliver_stationery stationery;
 	/* What was sent with: "example.com/s1,example.com/s2"; NULL: unsigned.
 	 * Valid in done. */
 	const char *signed_by;
@@ -93,14 +101,14 @@ void deliverer_free(struct deliverer **d);
 
 /*
  * Takes the job (malloc'ed; done gives it back). Recipients must share route,
- * domain, need of TLS and signatures: deliver_alike of each with the first is
- * true. done may be called before this returns only for a destination that is
- * backing off.
+ * domain, need of TLS, stationery and signatures: deliver_alike of each with
+ * the first is true. done may be called before this returns only for a
+ * destination that is backing off.
  */
 void deliverer_submit(struct deliverer *d, struct deliver_job *job);
 
 /* May two of one message share a job: one next hop, one need of TLS, and the
- * same octets, signatures included? */
+ * same octets, stationery and signatures included? */
 bool deliver_alike(const struct recipient *a, const struct recipient *b);
 /* Equal for one next hop and need of TLS; spreads destinations over
  * reactors. */

@@ -7,6 +7,7 @@
 #include "daemon/deliver/host_private.h"
 #include "daemon/deliver/mx.h"
 #include "daemon/deliver/payload.h"
+#include "daemon/deliver/payload_head.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/snapshot.h"
 
@@ -142,9 +143,12 @@ void delivery_postpone(struct delivery *dl, const struct smtp_status *why,
 struct envelope *delivery_envelope(const struct delivery *dl);
 const struct recipient *delivery_recipient(const struct delivery *dl,
                                            uint32_t i);
-const char *delivery_sign(const struct delivery *dl); /* of each of them */
-/* What it goes out with, for the records; copied, NULL: unsigned. */
-void delivery_set_signed(struct delivery *dl, const char *signed_by);
+/* Any of them, for what all have in common: signatures, layout. */
+const struct recipient *delivery_first(const struct delivery *dl);
+/* What it goes out with, for the records; copied. */
+void delivery_set_head(struct delivery *dl, const struct payload_head *head);
+/* It was not rendered, and is held for that. */
+void delivery_set_held(struct delivery *dl, const struct smtp_status *why);
 /* Runs the callbacks of what is finished, now. */
 void delivery_flush(struct deliverer *dv);
 

@@ -68,7 +68,8 @@ is_together(const struct recipient *a, const struct recipient *b)
 bool
 deliver_alike(const struct recipient *a, const struct recipient *b)
 {
-	return is_together(a, b) && same_text(a->sign, b->sign);
+	return is_together(a, b) && same_text(a->sign, b->sign) &&
+	       same_text(a->layout, b->layout);
 }
 
 static bool

@@ -2,6 +2,7 @@
  * Deliveries: the fate of each recipient of a job, and the job's way back to
  * its owner. Knows nothing of SMTP; what a status means was decided before.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,17 +35,38 @@ delivery_recipient(const struct delivery *dl, uint32_t i)
 	return &dl->job->env->recipients[dl->job->positions[i]];
 }
 
-const char *
-delivery_sign(const struct delivery *dl)
+const struct recipient *
+delivery_first(const struct delivery *dl)
 {
-	return delivery_recipient(dl, 0)->sign;
+	return delivery_recipient(dl, 0);
 }
 
 void
-delivery_set_signed(struct delivery *dl, const char *signed_by)
+delivery_set_head(struct delivery *dl, const struct payload_head *head)
 {
+	struct deliver_stationery *s = &dl->job->stationery;
+	bool is_signed = head != NULL && head->signed_by != NULL;
+
 	free(dl->signed_by);
-	dl->signed_by = signed_by != NULL ? mem_strdup(signed_by) : NULL;
+	dl->signed_by = is_signed ? mem_strdup(head->signed_by) : NULL;
+	*s = (struct deliver_stationery){ 0 };
+	if (head != NULL && head->layout[0] != '\0') {
+		s->asked = true;
+		s->outcome = head->outcome;
+		(void)snprintf(s->why, sizeof(s->why), "%s", head->why);
+	}
+}
+
+void
+delivery_set_held(struct delivery *dl, const struct smtp_status *why)
+{
+	struct deliver_stationery *s = &dl->job->stationery;
+
+	if (why->source == STATUS_HOLD) {
+		s->asked = true;
+		s->outcome = STATIONERY_FAILED;
+		(void)snprintf(s->why, sizeof(s->why), "%.199s", why->text);
+	}
 }
 
 static void

@@ -336,12 +336,13 @@ on_prepared(void *arg, struct payload *p, const struct smtp_status *status)
 	dl->preparing = NULL;
 	dl->place = PLACE_NONE;
 	if (p == NULL) {
+		delivery_set_held(dl, status);
 		delivery_decide_waiting(dl, outcome_decide(status).action,
 		                        status);
 	} else {
 		payload_unref(&dl->payload);
 		dl->payload = p;
-		delivery_set_signed(dl, payload_signed_by(p));
+		delivery_set_head(dl, payload_head(p));
 		destination_requeue(d, dl);
 	}
 	destination_pump(d);
@@ -370,7 +371,7 @@ destination_prepare(struct destination *d, struct delivery *dl,
 	destination_remove(d, dl);
 	payload_unref(&dl->payload);
 	dl->preparing =
-		payload_prepare(&o, delivery_envelope(dl), delivery_sign(dl),
+		payload_prepare(&o, delivery_envelope(dl), delivery_first(dl),
 	                        form, on_prepared, dl);
 	dl->place = PLACE_PREPARING;
 	TAILQ_INSERT_TAIL(&d->preparing, dl, entry);

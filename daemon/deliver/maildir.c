@@ -34,12 +34,11 @@
 #define PIECE         65536
 
 struct item {
-	struct delivery *delivery; /* reactor only */
-	uint32_t position;         /* in the delivery */
-	struct envelope *env;      /* a reference */
-	const char *address;
-	const char *sign;
-	const struct payload_head *head; /* NULL: nothing in front */
+	struct delivery *delivery;         /* reactor only */
+	uint32_t position;                 /* in the delivery */
+	struct envelope *env;              /* a reference */
+	const struct recipient *recipient; /* of env */
+	const struct payload_head *head;   /* NULL: nothing in front */
 	char name[FILE_NAME_MAX];
 	bool renamed;
 	bool failed;
@@ -122,7 +121,7 @@ write_message(const struct maildir_batch *b, const struct item *it, int fd,
 
 	buf_init(&out, 4 * PIECE);
 	buf_addf(&out, "Return-Path: <%s>\nDelivered-To: %s\n", env->sender,
-	         it->address);
+	         it->recipient->address);
 	if (it->head != NULL) {
 		add_lines(&out, it->head->text, it->head->len, &cr);
 	}
@@ -172,7 +171,7 @@ make_head(const struct maildir_batch *b, struct item *it)
 {
 	struct payload_head_source s = {
 		.env = it->env,
-		.sign = it->sign,
+		.as = it->recipient,
 		.snapshot = b->snapshot,
 		.form = RENDER_AS_IS,
 		.data = it->env->hot,
@@ -181,7 +180,7 @@ make_head(const struct maildir_batch *b, struct item *it)
 	};
 	struct smtp_status why;
 
-	if (!payload_head_wanted(it->env, it->sign)) {
+	if (!payload_head_wanted(it->env, it->recipient)) {
 		return 0;
 	}
 	if (payload_head_make(&s, &it->head, &why) == -1) {
@@ -351,7 +350,9 @@ decide_item(const struct destination *d, const struct item *it)
 
 	item_status(it, &status);
 	if (it->head != NULL) {
-		delivery_set_signed(dl, it->head->signed_by);
+		delivery_set_head(dl, it->head);
+	} else if (it->why != NULL) {
+		delivery_set_held(dl, it->why);
 	}
 	delivery_decide(dl, it->position, outcome_decide(&status).action,
 	                &status, NULL);
@@ -408,8 +409,7 @@ take(struct maildir_batch *b, struct delivery *dl)
 		it->delivery = dl;
 		it->position = dl->first;
 		it->env = envelope_ref(delivery_envelope(dl));
-		it->address = delivery_recipient(dl, dl->first)->address;
-		it->sign = delivery_sign(dl);
+		it->recipient = delivery_recipient(dl, dl->first);
 		b->items_n++;
 	}
 	if (dl->first == n) {

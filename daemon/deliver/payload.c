@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/mailbox.h"
 #include "base/mem.h"
+#include "daemon/deliver/payload_layout.h"
 #include "daemon/deliver/payload_private.h"
 #include "daemon/net/reactor.h"
 #include "daemon/net/snapshot.h"
@@ -83,10 +84,10 @@ payload_len(const struct payload *p)
 	return (p->head != NULL ? p->head->len : 0) + p->len - payload_from(p);
 }
 
-const char *
-payload_signed_by(const struct payload *p)
+const struct payload_head *
+payload_head(const struct payload *p)
 {
-	return p->head != NULL ? p->head->signed_by : NULL;
+	return p->head;
 }
 
 enum render_form
@@ -102,10 +103,10 @@ payload_is_streamed(const struct payload *p)
 }
 
 bool
-payload_needs_preparing(const struct envelope *env, const char *sign,
+payload_needs_preparing(const struct envelope *env, const struct recipient *as,
                         enum render_form form)
 {
-	if (form == RENDER_CONVERTED || payload_head_wanted(env, sign)) {
+	if (form == RENDER_CONVERTED || payload_head_wanted(env, as)) {
 		return true;
 	}
 	return env->hot == NULL && env->content.len <= PAYLOAD_WHOLE_MAX;
@@ -116,10 +117,11 @@ payload_needs_preparing(const struct envelope *env, const char *sign,
 struct payload_job {
 	struct task task;
 	struct payload_options o;
-	struct snapshot *snapshot; /* a reference; NULL: nothing to sign */
+	struct snapshot *snapshot; /* a reference; NULL: nothing in front */
 	struct payload *payload;   /* the worker's until it posts back */
 	enum render_form form;
-	const char *sign; /* the envelope's */
+	const struct recipient *as; /* the envelope's */
+	struct stationery_result dressed;
 	payload_cb done;
 	void *arg;
 	bool cancelled; /* reactor's thread only */
@@ -134,12 +136,27 @@ job_of(struct task *t)
 	                              offsetof(struct payload_job, task));
 }
 
+/* What stays in memory, now that it is known. */
+static void
+recharge(struct payload *p)
+{
+	uint64_t held = p->own != NULL ? p->len : 0;
+
+	if (p->budget == NULL) {
+		return;
+	}
+	held += p->head != NULL ? p->head->len : 0;
+	p->budget->used = p->budget->used - p->charged + held;
+	p->charged = held;
+}
+
 static void
 on_prepared(struct task *t)
 {
 	struct payload_job *j = job_of(t);
 
 	snapshot_unref(&j->snapshot);
+	recharge(j->payload);
 	if (j->cancelled) {
 		payload_unref(&j->payload);
 	} else if (j->failed) {
@@ -173,6 +190,36 @@ read_back(struct payload_job *j)
 		smtp_status_set(&j->status, STATUS_LOCAL, STAGE_CONTENT, 451,
 		                "4.3.0", "reading the content: %s", e.text);
 		return -1;
+	}
+	return 0;
+}
+
+/* A converted message has its layout before; else that is the head's work. */
+static int
+dress(struct payload_job *j)
+{
+	struct payload *p = j->payload;
+	const struct layout *l;
+	char *all;
+	size_t len;
+
+	if (j->form != RENDER_CONVERTED || j->as->layout == NULL) {
+		return 0;
+	}
+	l = payload_layout_find(j->snapshot, j->as->layout, &j->status);
+	if (l == NULL || payload_layout_render(p->env, l, j->snapshot, p->data,
+	                                       (size_t)p->len, &j->dressed,
+	                                       &j->status) == -1) {
+		return -1;
+	}
+	if (j->dressed.outcome == STATIONERY_APPLIED) {
+		all = payload_layout_flat(&j->dressed, p->data, (size_t)p->len,
+		                          &len);
+		free(p->own);
+		p->own = all;
+		p->data = all;
+		p->len = len;
+		p->dots = true; /* not known: look for them */
 	}
 	return 0;
 }
@@ -217,7 +264,7 @@ make_head(struct payload_job *j)
 	struct payload *p = j->payload;
 	struct payload_head_source s = {
 		.env = p->env,
-		.sign = j->sign,
+		.as = j->as,
 		.snapshot = j->snapshot,
 		.form = j->form,
 		.data = p->data,
@@ -228,7 +275,14 @@ make_head(struct payload_job *j)
 	if (j->snapshot == NULL) {
 		return 0;
 	}
-	return payload_head_make(&s, &p->head, &j->status);
+	if (j->form == RENDER_CONVERTED && j->as->layout != NULL) {
+		s.dressed = &j->dressed;
+	}
+	if (payload_head_make(&s, &p->head, &j->status) == -1) {
+		return -1;
+	}
+	p->dots = p->dots || p->head->dots;
+	return 0;
 }
 
 static void
@@ -236,19 +290,21 @@ prepare(struct task *t)
 {
 	struct payload_job *j = job_of(t);
 
-	j->failed =
-		read_back(j) == -1 || convert(j) == -1 || make_head(j) == -1;
+	j->failed = read_back(j) == -1 || dress(j) == -1 || convert(j) == -1 ||
+	            make_head(j) == -1;
+	stationery_result_clear(&j->dressed);
 	j->payload->form = j->form;
 	t->run = on_prepared;
 	reactor_post(j->o.reactor, t);
 }
 
-/* What is not read back stays where it is; what a conversion may grow to is
- * not known: twice is usual. */
+/* What is not read back stays where it is, but for stationery; what a message
+ * may grow to is not known: twice is usual. */
 static uint64_t
-estimate(const struct payload *p, enum render_form form)
+estimate(const struct payload *p, const struct recipient *as,
+         enum render_form form)
 {
-	if (form == RENDER_CONVERTED) {
+	if (form == RENDER_CONVERTED || as->layout != NULL) {
 		return p->len * 2;
 	}
 	if (p->env->hot != NULL || p->len > PAYLOAD_WHOLE_MAX) {
@@ -259,20 +315,20 @@ estimate(const struct payload *p, enum render_form form)
 
 struct payload_job *
 payload_prepare(const struct payload_options *o, struct envelope *env,
-                const char *sign, enum render_form form, payload_cb done,
-                void *arg)
+                const struct recipient *as, enum render_form form,
+                payload_cb done, void *arg)
 {
 	struct payload_job *j = mem_alloc(sizeof(*j));
 	struct payload *p = payload_new(env);
 
-	p->charged = estimate(p, form);
+	p->charged = estimate(p, as, form);
 	p->budget = o->budget;
 	p->budget->used += p->charged;
 	j->o = *o;
 	j->payload = p;
 	j->form = form;
-	if (payload_head_wanted(env, sign)) {
-		j->sign = sign;
+	j->as = as;
+	if (payload_head_wanted(env, as)) {
 		j->snapshot = snapshot_ref(reactor_snapshot(o->reactor));
 	}
 	j->done = done;

@@ -12,14 +12,17 @@
  * The octets of a message on their way out. Three kinds: in the memory of the
  * envelope; in memory of its own (read back from the store, or converted);
  * or read from the store piece by piece while it is sent. In front of it, and
- * perhaps instead of its header, goes what payload_head.h makes: signatures.
+ * perhaps instead of its first part, goes what payload_head.h makes: stationery
+ * and signatures.
  * Reference-counted, on the reactor's thread; what blocks is done by workers.
  */
 
 struct payload;
+struct payload_head;
 struct envelope;
 struct io;
 struct reactor;
+struct recipient;
 struct smtp_status;
 struct store;
 struct workers;
@@ -35,13 +38,13 @@ void payload_unref(struct payload **p);
 uint64_t payload_len(const struct payload *p); /* all that goes out */
 enum render_form payload_form(const struct payload *p);
 bool payload_is_streamed(const struct payload *p);
-/* "example.com/s1,example.com/s2"; NULL: unsigned. */
-const char *payload_signed_by(const struct payload *p);
+/* What goes in front; NULL: nothing. */
+const struct payload_head *payload_head(const struct payload *p);
 
-/* Must this message be prepared before it can be sent in that form? sign: of
- * struct recipient. */
-bool payload_needs_preparing(const struct envelope *env, const char *sign,
-                             enum render_form form);
+/* Must this message be prepared before it can be sent in that form? as: one
+ * of its recipients, for the layout and the signatures. */
+bool payload_needs_preparing(const struct envelope *env,
+                             const struct recipient *as, enum render_form form);
 
 /* Octets of content in memory of their own, all of this reactor's. */
 struct payload_budget {
@@ -50,11 +53,11 @@ struct payload_budget {
 };
 
 /*
- * Reads back, converts and signs (by the reactor's snapshot of now) on a
- * worker; then done on the reactor's thread, with the content (the callee's
- * reference) or NULL and the status. sign: the envelope's, or NULL. The budget
- * is charged from now until the content is freed. Not called after
- * payload_cancel, nor before this returned.
+ * Reads back, puts the layout round it, converts and signs (by the reactor's
+ * snapshot of now) on a worker; then done on the reactor's thread, with the
+ * content (the callee's reference) or NULL and the status. as: a recipient of
+ * the envelope. The budget is charged from now until the content is freed. Not
+ * called after payload_cancel, nor before this returned.
  */
 struct payload_job;
 
@@ -68,7 +71,8 @@ struct payload_options {
 typedef void (*payload_cb)(void *arg, struct payload *p,
                            const struct smtp_status *status);
 struct payload_job *payload_prepare(const struct payload_options *o,
-                                    struct envelope *env, const char *sign,
+                                    struct envelope *env,
+                                    const struct recipient *as,
                                     enum render_form form, payload_cb done,
                                     void *arg);
 void payload_cancel(struct payload_job **j);

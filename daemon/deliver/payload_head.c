@@ -1,6 +1,7 @@
 /*
- * The last step of rendering: signatures over the header and body that leave.
- * Decides nothing about who is signed for; that stands with the recipient.
+ * The last steps of rendering: stationery, then signatures over the header and
+ * body that leave. Decides nothing about who gets them; that stands with the
+ * recipient.
  */
 #include "daemon/deliver/payload_head.h"
 
@@ -13,6 +14,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "daemon/deliver/payload_layout.h"
 #include "daemon/net/snapshot.h"
 #include "dkim/signer.h"
 #include "mime/header.h"
@@ -28,7 +30,8 @@
 #define CONTENT_OPEN SIZE_MAX
 
 struct work {
-	const struct payload_head_source *s;
+	const struct payload_head_source *s; /* &source */
+	struct payload_head_source source;
 	const struct dkim_signer *signers[DKIM_SIGNERS_MAX];
 	size_t signers_n;
 	struct dkim_signing *signing;
@@ -40,16 +43,20 @@ struct work {
 	size_t body;       /* behind it */
 	struct buf read;   /* what data is when it comes from the store */
 	struct content_cursor cursor;
-	struct buf top; /* header that goes out in front of from */
-	uint64_t from;
+	const struct layout *layout; /* NULL: none is put round it now */
+	char *whole;                 /* read for that, owned */
+	struct stationery_result dressed;
+	bool applied;   /* what data is comes from dressed.front */
+	struct buf top; /* goes out instead of data's first octets, cut */
+	size_t cut;
 	struct buf fields; /* signatures */
 	struct smtp_status *why;
 };
 
 bool
-payload_head_wanted(const struct envelope *env, const char *sign)
+payload_head_wanted(const struct envelope *env, const struct recipient *as)
 {
-	return sign != NULL || env->auth != NULL;
+	return as->sign != NULL || as->layout != NULL || env->auth != NULL;
 }
 
 /* ---- why not -------------------------------------------------------- */
@@ -117,7 +124,7 @@ add_signer(struct work *w, const char *name)
 static int
 find_signers(struct work *w)
 {
-	const char *at = w->s->sign;
+	const char *at = w->s->as->sign;
 	int result = 0;
 
 	while (result == 0 && at != NULL && *at != '\0') {
@@ -129,6 +136,48 @@ find_signers(struct work *w)
 		at += n + (at[n] == '\n' ? 1 : 0);
 	}
 	return result;
+}
+
+/* ---- stationery ------------------------------------------------------ */
+
+static int
+find_layout(struct work *w)
+{
+	const char *name = w->s->as->layout;
+
+	if (name == NULL || w->s->dressed != NULL) {
+		return 0;
+	}
+	w->layout = payload_layout_find(w->s->snapshot, name, w->why);
+	return w->layout != NULL ? 0 : -1;
+}
+
+/* All of it is in memory from here on. */
+static int
+dress(struct work *w)
+{
+	struct payload_head_source *s = &w->source;
+	const struct content_ref *ref = &s->env->content;
+	struct err e = { 0 };
+
+	if (w->layout == NULL) {
+		return 0;
+	}
+	if (s->data == NULL) {
+		s->len = (size_t)ref->len;
+		w->whole = mem_alloc(s->len + 1);
+		if (store_read_content(s->store, s->env->id, ref, 0, w->whole,
+		                       s->len, &e) == -1) {
+			return unreadable(w, &e);
+		}
+		s->data = w->whole;
+	}
+	if (payload_layout_render(s->env, w->layout, s->snapshot, s->data,
+	                          s->len, &w->dressed, w->why) == -1) {
+		return -1;
+	}
+	w->applied = w->dressed.outcome == STATIONERY_APPLIED;
+	return 0;
 }
 
 /* ---- the header ----------------------------------------------------- */
@@ -187,7 +236,13 @@ find_header(struct work *w)
 	const struct payload_head_source *s = w->s;
 	size_t from = 0;
 
-	if (s->data != NULL) {
+	if (w->applied) {
+		w->data = buf_ptr(&w->dressed.front);
+		w->len = buf_len(&w->dressed.front);
+		if (find_body(w, 0)) {
+			return 0;
+		}
+	} else if (s->data != NULL) {
 		w->data = s->data;
 		w->len = s->len;
 		if (find_body(w, 0)) {
@@ -238,7 +293,7 @@ put_auth(struct work *w)
 	buf_puts(&w->top, s->env->auth);
 	if (auth_results_forged(w->data, w->header_len, id)) {
 		(void)auth_results_strip(w->data, w->header_len, id, &w->top);
-		w->from = w->header_len;
+		w->cut = w->header_len;
 	}
 }
 
@@ -260,7 +315,7 @@ sign_header(struct work *w, struct err *e)
 	if (buf_len(&w->top) > 0) {
 		buf_add(&all, buf_ptr(&w->top), buf_len(&w->top));
 	}
-	if (w->from == 0) {
+	if (w->cut == 0) {
 		buf_add(&all, w->data, w->header_len);
 	}
 	if (!ends) {
@@ -278,6 +333,11 @@ sign_body(struct work *w, struct err *e)
 {
 	if (w->len > w->body && dkim_signing_body(w->signing, w->data + w->body,
 	                                          w->len - w->body, e) == -1) {
+		return refuse(w, e);
+	}
+	if (w->applied && w->s->len > w->dressed.from &&
+	    dkim_signing_body(w->signing, w->s->data + w->dressed.from,
+	                      w->s->len - w->dressed.from, e) == -1) {
 		return refuse(w, e);
 	}
 	while (w->s->data == NULL &&
@@ -318,40 +378,81 @@ sign(struct work *w)
 /* ---- what is kept --------------------------------------------------- */
 
 static char *
-put(char *at, const struct buf *b)
+put(char *at, const struct buf *b, size_t from)
 {
-	size_t len = buf_len(b);
+	size_t len = buf_len(b) - from;
 
 	if (len > 0) {
-		memcpy(at, buf_ptr(b), len);
+		memcpy(at, buf_ptr(b) + from, len);
 	}
 	return at + len;
+}
+
+static char *
+put_text(char *at, const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	memcpy(at, text, size);
+	return at + size;
+}
+
+/* The seam counts: what follows may begin with one. */
+static bool
+has_dots(const struct work *w)
+{
+	size_t len = buf_len(&w->dressed.front);
+	size_t from = w->dressed.from;
+
+	if (!w->applied) {
+		return false;
+	}
+	const char *front = buf_ptr(&w->dressed.front);
+	return front[0] == '.' || memmem(front, len, "\n.", 2) != NULL ||
+	       (front[len - 1] == '\n' && from < w->s->len &&
+	        w->s->data[from] == '.');
+}
+
+static const char *
+text_of(const char *s)
+{
+	return s != NULL ? s : "";
 }
 
 static struct payload_head *
 make_head(const struct work *w)
 {
-	const char *sign = w->s->sign != NULL ? w->s->sign : "";
-	size_t fields = buf_len(&w->fields);
-	size_t top = buf_len(&w->top);
+	const struct stationery_result *dressed =
+		w->s->dressed != NULL ? w->s->dressed : &w->dressed;
+	const char *sign = text_of(w->s->as->sign);
+	const char *layout = text_of(w->s->as->layout);
+	size_t front = w->applied ? buf_len(&w->dressed.front) - w->cut : 0;
+	size_t len = buf_len(&w->fields) + buf_len(&w->top) + front;
 	size_t by = buf_len(&w->signed_by);
-	size_t name = strlen(sign);
-	struct payload_head *h =
-		mem_alloc(sizeof(*h) + fields + top + by + name + 2);
+	size_t names = strlen(sign) + strlen(layout) + strlen(dressed->why);
+	struct payload_head *h = mem_alloc(sizeof(*h) + len + by + names + 4);
 	char *at = (char *)(h + 1);
 
-	h->from = w->from;
+	h->from = w->applied ? w->dressed.from : w->cut;
 	h->form = w->s->form;
 	h->made_ms = clock_wall_ms();
+	h->outcome = dressed->outcome;
+	h->dots = has_dots(w);
 	h->text = at;
-	h->len = fields + top;
-	at = put(at, &w->fields);
-	at = put(at, &w->top);
+	h->len = len;
+	at = put(at, &w->fields, 0);
+	at = put(at, &w->top, 0);
+	if (w->applied) {
+		at = put(at, &w->dressed.front, w->cut);
+	}
 	h->sign = at;
-	memcpy(at, sign, name);
-	at += name + 1;
+	at = put_text(at, sign);
+	h->layout = at;
+	at = put_text(at, layout);
+	h->why = at;
+	at = put_text(at, dressed->why);
 	h->signed_by = by > 0 ? at : NULL;
-	(void)put(at, &w->signed_by); /* the rest is zero */
+	(void)put(at, &w->signed_by, 0); /* the rest is zero */
 	return h;
 }
 
@@ -359,10 +460,12 @@ static const struct payload_head *
 find_kept(const struct payload_head_source *s)
 {
 	const struct payload_head *h = atomic_load(&s->env->kept);
-	const char *sign = s->sign != NULL ? s->sign : "";
 	int64_t now = clock_wall_ms();
 
-	if (h == NULL || h->form != s->form || strcmp(h->sign, sign) != 0 ||
+	/* What was converted with its layout is not that of another time. */
+	if (h == NULL || s->dressed != NULL || h->form != s->form ||
+	    strcmp(h->sign, text_of(s->as->sign)) != 0 ||
+	    strcmp(h->layout, text_of(s->as->layout)) != 0 ||
 	    now < h->made_ms || now - h->made_ms >= KEEP_MS) {
 		return NULL;
 	}
@@ -376,7 +479,7 @@ keep(const struct payload_head_source *s, struct payload_head *h)
 {
 	void *none = NULL;
 
-	if (s->env->recipients_n > 1) {
+	if (s->env->recipients_n > 1 && s->dressed == NULL) {
 		(void)atomic_compare_exchange_strong(&s->env->kept, &none,
 		                                     (void *)h);
 	}
@@ -390,33 +493,42 @@ clear(struct work *w)
 	buf_clear(&w->read);
 	buf_clear(&w->top);
 	buf_clear(&w->fields);
+	stationery_result_clear(&w->dressed);
+	free(w->whole);
+}
+
+static int
+make(struct work *w)
+{
+	if (dress(w) == -1 || find_header(w) == -1 || check_size(w) == -1) {
+		return -1;
+	}
+	put_auth(w);
+	return sign(w);
 }
 
 int
 payload_head_make(const struct payload_head_source *s,
                   const struct payload_head **head_r, struct smtp_status *why)
 {
-	struct work w = { .s = s, .why = why };
+	struct work w = { .source = *s, .why = why };
 	const struct payload_head *found = NULL;
 	int result;
 
+	w.s = &w.source;
 	buf_init(&w.signed_by, SIGNED_MAX);
 	buf_init(&w.read, HEADER_MAX);
 	buf_init(&w.top, HEADER_MAX);
 	buf_init(&w.fields, (size_t)DKIM_SIGNERS_MAX * DKIM_FIELD_MAX);
 	result = find_signers(&w);
 	if (result == 0) {
+		result = find_layout(&w);
+	}
+	if (result == 0) {
 		found = find_kept(s);
 	}
 	if (result == 0 && found == NULL) {
-		result = find_header(&w);
-		if (result == 0) {
-			result = check_size(&w);
-		}
-		if (result == 0) {
-			put_auth(&w);
-			result = sign(&w);
-		}
+		result = make(&w);
 		if (result == 0) {
 			struct payload_head *h = make_head(&w);
 			keep(s, h);

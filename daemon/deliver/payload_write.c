@@ -114,7 +114,6 @@ payload_write_head(struct io *io, struct payload *p, bool stuff,
 	if (p->head == NULL) {
 		return 0;
 	}
-	/* Dots come from the content's header only. */
 	return payload_write(io, p, p->head->text, p->head->len,
 	                     stuff && p->dots, lines);
 }

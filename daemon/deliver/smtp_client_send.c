@@ -535,7 +535,7 @@ is_unprepared(const struct delivery *dl, enum render_form form)
 {
 	if (dl->payload == NULL) {
 		return payload_needs_preparing(delivery_envelope(dl),
-		                               delivery_sign(dl), form);
+		                               delivery_first(dl), form);
 	}
 	return form == RENDER_CONVERTED &&
 	       payload_form(dl->payload) != RENDER_CONVERTED;

@@ -43,6 +43,24 @@ odd_header(const char *header, size_t len, struct arena *a)
 	                    e.text);
 }
 
+bool
+decide_asks_mail(const struct snapshot *snapshot)
+{
+	const struct conf *c = snapshot->conf;
+
+	if (select_has_type(snapshot->select,
+	                    CONF_POLICY_AUTO_ALLOW_CREATION)) {
+		return true;
+	}
+	for (size_t i = 0; i < c->policies_n; i++) {
+		if (c->policies[i].type == CONF_POLICY_STATIONERY &&
+		    !c->policies[i].automatic_mail) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void
 decide_look(const struct snapshot *snapshot, const char *header,
             size_t header_len, struct envelope *env, struct decide_facts *out)
@@ -54,8 +72,7 @@ decide_look(const struct snapshot *snapshot, const char *header,
 	struct err e = { 0 };
 
 	*out = (struct decide_facts){ .mail = DECISION_MAIL_AUTOMATIC };
-	if (select_has_type(snapshot->select,
-	                    CONF_POLICY_AUTO_ALLOW_CREATION)) {
+	if (decide_asks_mail(snapshot)) {
 		out->mail = auto_allow_mail(header, header_len, env->sender);
 	}
 	if (!asks && !signs) {
@@ -76,7 +93,7 @@ decide_look(const struct snapshot *snapshot, const char *header,
 static bool
 same_decision(const struct decision *a, const struct decision *b)
 {
-	return a->sign == b->sign &&
+	return a->sign == b->sign && a->stationery == b->stationery &&
 	       memcmp(a->answer.winners, b->answer.winners,
 	              sizeof(a->answer.winners)) == 0;
 }
@@ -88,6 +105,9 @@ store_decision(struct envelope *env, const struct decision *d,
 	r->decision = decision_json(d, env->arena);
 	r->tls = decision_tls_text(d, env->arena);
 	r->sign = decision_sign_text(d, env->arena);
+	if (d->stationery != NULL) {
+		r->layout = arena_strdup(env->arena, d->stationery->layout);
+	}
 }
 
 static void
@@ -165,6 +185,7 @@ decide_envelope(const struct snapshot *snapshot,
 		in.outbound = r->direction == DIRECTION_OUTBOUND;
 		in.may_sign = ours || (r->direction != DIRECTION_INBOUND &&
 		                       facts->unsigned_why == NULL);
+		in.may_edit = !ours && r->direction != DIRECTION_INBOUND;
 		decision_make(&in, &d);
 		if (facts->author != NULL) {
 			sign_as(facts->author, &in, &d);
@@ -173,6 +194,7 @@ decide_envelope(const struct snapshot *snapshot,
 			r->decision = env->recipients[i - 1].decision;
 			r->tls = env->recipients[i - 1].tls;
 			r->sign = env->recipients[i - 1].sign;
+			r->layout = env->recipients[i - 1].layout;
 		} else {
 			store_decision(env, &d, r);
 		}

@@ -28,6 +28,10 @@ struct decide_facts { /* what the header tells of the message */
 	const char *unsigned_why;
 };
 
+/* Does some policy ask who wrote a message? If not, facts.mail says
+ * nothing. */
+bool decide_asks_mail(const struct snapshot *snapshot);
+
 /* Looks only as far as some policy asks; strings into env's arena. */
 void decide_look(const struct snapshot *snapshot, const char *header,
                  size_t header_len, struct envelope *env,
@@ -39,9 +43,10 @@ const struct conf_policy *decide_signer(const struct snapshot *snapshot,
                                         const char *author,
                                         const char *recipient, int64_t now_ms);
 
-/* Fills decision, tls, learn and sign of every recipient; only mail from
- * inside and our own reports are signed (design section 7, rule 2). The rest
- * of the envelope is complete but for the content. */
+/* Fills decision, tls, learn, sign and layout of every recipient; only mail
+ * from inside and our own reports are signed (design section 7, rule 2), and
+ * only the first gets stationery (rule 3). The rest of the envelope is
+ * complete but for the content. */
 void decide_envelope(const struct snapshot *snapshot,
                      const struct decide_facts *facts,
                      const struct net_addr *source, struct envelope *env);

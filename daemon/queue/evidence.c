@@ -72,6 +72,18 @@ put_tls(struct buf *b, const struct tls_facts *t)
 }
 
 static void
+put_stationery(struct buf *b, const struct deliver_stationery *s,
+               const char *layout)
+{
+	put_key(b, "stationery");
+	buf_puts(b, "{");
+	put(b, "outcome", stationery_outcome_word(s->outcome));
+	put(b, "layout", layout);
+	put(b, "why", s->why);
+	buf_puts(b, "}");
+}
+
+static void
 put_security(struct buf *b, const struct deliver_evidence *e)
 {
 	put(b, "greeting", e->greeting);
@@ -164,6 +176,9 @@ evidence_format(const struct deliver_job *job,
 	if (res->host[0] != '\0') {
 		put_security(&b, &job->evidence);
 		put(&b, "signed", job->signed_by);
+	}
+	if (job->stationery.asked) {
+		put_stationery(&b, &job->stationery, r->layout);
 	}
 	if (job->tls.active) {
 		put_tls(&b, &job->tls);

@@ -34,6 +34,8 @@ settle_one(struct queue *q, const struct conf *c, struct envelope *env,
 	} else if (res->action == OUTCOME_BOUNCE) {
 		f->state = RECIPIENT_BOUNCED;
 		atomic_fetch_add(&q->counters.bounced, 1);
+	} else if (res->action == OUTCOME_HOLD) {
+		f->state = RECIPIENT_HELD;
 	} else if (schedule_expired(&c->delivery, now, env->received_ms)) {
 		f->state = RECIPIENT_EXPIRED;
 		atomic_fetch_add(&q->counters.expired, 1);

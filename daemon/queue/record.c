@@ -102,6 +102,12 @@ record_result(const struct deliver_job *job, const struct deliver_result *res,
 	if (res->host[0] != '\0') {
 		log_str(&l, "signed", job->signed_by);
 	}
+	if (job->stationery.asked) {
+		log_str(&l, "stationery",
+		        stationery_outcome_word(job->stationery.outcome));
+		log_str(&l, "layout", env->recipients[res->position].layout);
+		log_str(&l, "stationery_why", job->stationery.why);
+	}
 	log_int(&l, "delay_ms", clock_wall_ms() - env->received_ms);
 	log_int(&l, "attempts", f->attempts);
 	log_int(&l, "status", res->status.code);

@@ -115,11 +115,21 @@ unmake(void *arg)
 	" { name = \"first one\"; domain = \"example.com\"; "                  \
 	"selector = \"s1\"; key_file = \"dkim.key\"; },\n"                     \
 	" { name = \"second\"; domain = \"example.org\"; "                     \
-	"selector = \"s2\"; key_file = \"dkim1024.key\"; } ); };\n"
+	"selector = \"s2\"; key_file = \"dkim1024.key\"; } );\n"               \
+	" stationery_layouts = (\n"                                            \
+	" { name = \"sent\"; text_file = \"sent.txt\"; "                       \
+	"unique_text = \"Example Ltd, number 0123456\"; },\n"                  \
+	" { name = \"held\"; text_file = \"held.txt\"; "                       \
+	"unique_text = \"Example Ltd, number 9876543\"; "                      \
+	"on_failure = \"hold\"; } ); };\n"
 
 static struct snapshot *
 load(const char *delivery, bool definitions)
 {
+	common_conf_write(common_conf_dir, "sent.txt",
+	                  ".\nExample Ltd, number 0123456\n", 0644);
+	common_conf_write(common_conf_dir, "held.txt",
+	                  ".\nExample Ltd, number 9876543\n", 0644);
 	return common_snapshot(
 		common_conf_dir,
 		"gateway = { hostname = \"gw1.example.net\"; };\n" SOURCES
@@ -309,6 +319,7 @@ on_done(struct deliver_job *job, const struct deliver_result *results)
 	j->results = mem_alloc(j->n * sizeof(*results));
 	memcpy(j->results, results, j->n * sizeof(*results));
 	j->tls = job->tls;
+	j->stationery = job->stationery;
 	(void)snprintf(j->signed_by, sizeof(j->signed_by), "%s",
 	               job->signed_by != NULL ? job->signed_by : "");
 	j->done = true;

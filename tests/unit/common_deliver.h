@@ -80,7 +80,8 @@ unsigned peer_burst(unsigned number);
 void world_start(const char *delivery);
 void world_stop(void);
 /* The configuration again; from the start it defines signatures: "first one"
- * is example.com/s1 (Ed25519), "second" example.org/s2 (RSA). */
+ * is example.com/s1 (Ed25519), "second" example.org/s2 (RSA). Two layouts,
+ * "sent" and "held" after what becomes of mail that they fail for. */
 void world_reload(bool definitions);
 struct snapshot *world_snapshot(void);
 struct store *world_store(void);
@@ -97,6 +98,7 @@ struct world_job {
 	struct deliver_result *results;
 	struct tls_facts tls;
 	char signed_by[200]; /* "": unsigned */
+	struct deliver_stationery stationery;
 };
 
 /* An envelope with recipients r0@partner.test, ..., the content in memory,

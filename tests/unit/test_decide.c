@@ -166,6 +166,83 @@ reports_of_ours(void **state)
 	envelope_unref(&env);
 }
 
+/* ---- stationery --------------------------------------------------------- */
+
+static struct snapshot *
+with_layouts(const char *more)
+{
+	common_conf_write(common_conf_dir, "l.txt", "Example Ltd\n", 0644);
+	return common_snapshot(
+		common_conf_dir,
+		GATEWAY SOURCES DOMAINS
+		"definitions = { stationery_layouts = ( { name = \"all\"; "
+		"text_file = \"l.txt\"; } ); };\n"
+		"policies = { stationery = ( { layout = \"all\"; %s } ); };\n",
+		more);
+}
+
+/* Mail from inside gets it, mail from outside and our reports never (rule 3,
+ * B41). */
+static void
+b41_stationery(void **state)
+{
+	const uint8_t all[] = { DIRECTION_OUTBOUND, DIRECTION_INTERNAL,
+		                DIRECTION_INBOUND };
+	const struct decide_facts facts = { .mail = DECISION_MAIL_PERSON };
+	struct snapshot *s = with_layouts("");
+	struct envelope *env = new_envelope("a@example.com", 0, all, 3);
+
+	(void)state;
+	decide_envelope(s, &facts, NULL, env);
+	check(env->recipients[0].layout, "all");
+	check(env->recipients[1].layout, "all");
+	check(env->recipients[2].layout, NULL);
+	envelope_unref(&env);
+	env = new_envelope("", ENVELOPE_REPORT, all, 3);
+	decide_envelope(s, &facts, NULL, env);
+	for (size_t i = 0; i < 3; i++) {
+		check(env->recipients[i].layout, NULL);
+	}
+	envelope_unref(&env);
+	snapshot_unref(&s);
+}
+
+/* The header is asked who wrote the mail when a policy wants to know. */
+static void
+automatic_mail(void **state)
+{
+	static const struct {
+		const char *setting;
+		const char *header;
+		const char *layout;
+	} rows[] = {
+		{ "automatic_mail = false;", "From: a@example.com\r\n", "all" },
+		{ "automatic_mail = false;",
+		  "From: a@example.com\r\nAuto-Submitted: auto-replied\r\n",
+		  NULL },
+		{ "", "From: a@example.com\r\nAuto-Submitted: auto-replied\r\n",
+		  "all" },
+	};
+
+	const uint8_t out[] = { DIRECTION_OUTBOUND };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct snapshot *s = with_layouts(rows[i].setting);
+		struct envelope *env = new_envelope("a@example.com", 0, out, 1);
+		struct decide_facts facts;
+
+		decide_look(s, rows[i].header, strlen(rows[i].header), env,
+		            &facts);
+		decide_envelope(s, &facts, NULL, env);
+		check(env->recipients[0].layout, rows[i].layout);
+		assert_true(decide_asks_mail(s) ==
+		            (rows[i].setting[0] != '\0'));
+		envelope_unref(&env);
+		snapshot_unref(&s);
+	}
+}
+
 int
 main(void)
 {
@@ -173,6 +250,8 @@ main(void)
 		cmocka_unit_test(b28_from_fields),
 		cmocka_unit_test(b27_directions),
 		cmocka_unit_test(reports_of_ours),
+		cmocka_unit_test(b41_stationery),
+		cmocka_unit_test(automatic_mail),
 	};
 
 	return cmocka_run_group_tests_name("decide", tests, set_up, tear_down);

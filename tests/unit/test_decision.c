@@ -221,6 +221,55 @@ test_signs(void **state)
 	unload();
 }
 
+/* Exclusion wins, and what may not be edited is not; who won is told all the
+ * same (rule 3, B41). */
+static void
+test_stationery(void **state)
+{
+	struct decision_input in = { .outbound = true,
+		                     .may_edit = true,
+		                     .mail = DECISION_MAIL_PERSON };
+	struct decision d;
+
+	(void)state;
+	common_conf_write(common_conf_dir, "l.txt", "Example Ltd\n", 0644);
+	conf = common_conf_loads(
+		"%sdefinitions = { stationery_layouts = ( { name = \"all\"; "
+		"text_file = \"l.txt\"; }, { name = \"few\"; "
+		"text_file = \"l.txt\"; } ); };\n"
+		"policies = { stationery = ( { layout = \"all\"; }, "
+		"{ to = \"domain:few.test\"; layout = \"few\"; "
+		"automatic_mail = false; } );\n"
+		"stationery_exclusion = ( "
+		"{ from = \"address:alerts@example.com\"; } ); };\n",
+		BASE);
+	compiled = select_new(conf);
+	d = decide("a@example.com", "b@partner.test", in);
+	assert_non_null(d.stationery);
+	assert_string_equal(d.stationery->layout, "all");
+	d = decide("a@example.com", "b@few.test", in);
+	assert_string_equal(d.stationery->layout, "few");
+	d = decide("alerts@example.com", "b@few.test", in);
+	assert_null(d.stationery);
+	assert_non_null(d.answer.winners[CONF_POLICY_STATIONERY]);
+
+	in.mail = DECISION_MAIL_LIST;
+	d = decide("a@example.com", "b@few.test", in);
+	assert_non_null(d.stationery);
+	in.mail = DECISION_MAIL_AUTOMATIC;
+	d = decide("a@example.com", "b@few.test", in);
+	assert_null(d.stationery);
+	d = decide("a@example.com", "b@partner.test", in);
+	assert_non_null(d.stationery);
+
+	in.may_edit = false;
+	d = decide("a@example.com", "b@partner.test", in);
+	assert_null(d.stationery);
+	assert_non_null(d.answer.winners[CONF_POLICY_STATIONERY]);
+	select_free(&compiled);
+	conf_unref(&conf);
+}
+
 int
 main(void)
 {
@@ -229,6 +278,7 @@ main(void)
 		cmocka_unit_test(test_long_name),
 		cmocka_unit_test(test_learns),
 		cmocka_unit_test(test_signs),
+		cmocka_unit_test(test_stationery),
 	};
 
 	return cmocka_run_group_tests_name(

@@ -601,9 +601,10 @@ test_unreadable(void **state)
 static const struct payload_head *
 make(struct envelope *env, const char *sign, enum render_form form)
 {
+	struct recipient as = env->recipients[0];
 	struct payload_head_source s = {
 		.env = env,
-		.sign = sign,
+		.as = &as,
 		.snapshot = world_snapshot(),
 		.form = form,
 		.data = env->hot,
@@ -613,6 +614,7 @@ make(struct envelope *env, const char *sign, enum render_form form)
 	const struct payload_head *h = NULL;
 	struct smtp_status why;
 
+	as.sign = sign;
 	assert_int_equal(payload_head_make(&s, &h, &why), 0);
 	assert_non_null(h);
 	assert_int_equal(h->from, 0);

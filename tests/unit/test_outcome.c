@@ -27,6 +27,7 @@ struct expectation {
 #define DELIVERED OUTCOME_DELIVERED
 #define NEXT      OUTCOME_NEXT_HOST
 #define RETRY     OUTCOME_RETRY
+#define HOLD      OUTCOME_HOLD
 #define BOUNCE    OUTCOME_BOUNCE
 #define RECIPIENT OUTCOME_RECIPIENT
 #define MESSAGE   OUTCOME_MESSAGE
@@ -162,6 +163,8 @@ other_sources(void **state)
 		{ STATUS_POLICY, STAGE_RCPT, 451, "", RETRY, RECIPIENT },
 		{ STATUS_POLICY, STAGE_MAIL, 550, "5.6.3", BOUNCE, MESSAGE },
 		{ STATUS_POLICY, STAGE_MAIL, 450, "", RETRY, MESSAGE },
+		{ STATUS_HOLD, STAGE_CONTENT, 451, "4.6.0", HOLD, MESSAGE },
+		{ STATUS_HOLD, STAGE_MAIL, 550, "5.6.0", HOLD, MESSAGE },
 	};
 
 	(void)state;
@@ -194,7 +197,7 @@ static void
 what_always_holds(void **state)
 {
 	(void)state;
-	for (int source = STATUS_REPLY; source <= STATUS_POLICY; source++) {
+	for (int source = STATUS_REPLY; source <= STATUS_HOLD; source++) {
 		for (int stage = STAGE_RESOLVE; stage <= STAGE_QUIT; stage++) {
 			for (unsigned code = 0; code < 1000; code++) {
 				struct smtp_status s;

@@ -226,7 +226,7 @@ test_schemas(void **state)
 	scratch_refused(*state, ERR_CORRUPT, "newer");
 	run_sql(*state, "PRAGMA user_version = 0");
 	scratch_refused(*state, ERR_CORRUPT, "unknown");
-	run_sql(*state, "PRAGMA user_version = 4;"
+	run_sql(*state, "PRAGMA user_version = 5;"
 	                "ALTER TABLE message RENAME COLUMN sender TO other");
 	scratch_refused(*state, ERR_CORRUPT, "schema");
 	run_sql(*state, "ALTER TABLE message RENAME COLUMN other TO sender");
@@ -248,6 +248,7 @@ test_first_schema(void **state)
 	                "ALTER TABLE recipient DROP COLUMN tls;"
 	                "ALTER TABLE recipient DROP COLUMN learn;"
 	                "ALTER TABLE recipient DROP COLUMN sign;"
+	                "ALTER TABLE recipient DROP COLUMN layout;"
 	                "ALTER TABLE message DROP COLUMN auth;"
 	                "PRAGMA user_version = 1");
 	s = scratch_open(*state);
