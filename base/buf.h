@@ -32,7 +32,8 @@ buf_len(const struct buf *b)
 static inline char *
 buf_ptr(const struct buf *b)
 {
-	return b->data + b->start;
+	/* An empty one may have no memory yet. */
+	return b->start == 0 ? b->data : b->data + b->start;
 }
 
 /* 0, or -1 when the maximum would be exceeded (nothing is appended then). */
