@@ -66,7 +66,7 @@ place_html(struct stationery_job *j, struct stationery_part *p)
 	}
 	p->above_at = places.top;
 	p->below_at = places.bottom;
-	p->closing = places.closing == NULL ? "" : places.closing;
+	p->closing = arena_strdup(j->arena, places.closing);
 	if (p->below &&
 	    strcmp(j->in->layout->conf->placement, "after_latest_reply") == 0 &&
 	    quote_find_html(t->text, t->len, &at) && at >= places.top &&

@@ -264,6 +264,10 @@ is_there_once(void **state)
 		{ MIME "X-A: " COMMON_UNIQUE
 		       "\r\n" HTML("<!-- " COMMON_UNIQUE " -->hello"),
 		  ALL_FORMS, STATIONERY_APPLIED, "html+B+U" },
+		/* Behind what is hidden, not within. */
+		{ MIME
+		  "Content-Type: text/html\r\n\r\n<p>a</p><div hidden>b\r\n",
+		  ALL_FORMS, STATIONERY_APPLIED, "html+B+U" },
 		{ MIME MULTI("mixed", "b") "--b\r\n" TEXT(
 			  "hello") "--b\r\nContent-Type: text/plain; name=a.txt\r\n\r\n" COMMON_UNIQUE
 		                   "\r\n--b--\r\n",
@@ -377,8 +381,8 @@ fails_on_doubt(void **state)
 		{ MIME "Content-Type: text/plain; charset=x-none\r\n\r\n"
 		       "hello\r\n",
 		  ALL_FORMS, STATIONERY_FAILED, "text/plain: " },
-		{ MIME "Content-Type: text/html\r\n\r\n<p>hello</p>"
-		       "<div hidden>x\r\n",
+		{ MIME "Content-Type: text/html\r\n\r\n<body hidden><p>a</p>"
+		       "</body>\r\n",
 		  ALL_FORMS, STATIONERY_FAILED, "HTML: hidden where" },
 	};
 
