@@ -381,6 +381,9 @@ fails_on_doubt(void **state)
 		{ MIME "Content-Type: text/plain; charset=x-none\r\n\r\n"
 		       "hello\r\n",
 		  ALL_FORMS, STATIONERY_FAILED, "text/plain: " },
+		{ MIME "Content-Type: text/html\r\n\r\n"
+		       "<body style=\"font-size:0\"><p>a</p></body>\r\n",
+		  ALL_FORMS, STATIONERY_FAILED, "HTML: hidden where" },
 		{ MIME "Content-Type: text/html\r\n\r\n<body hidden><p>a</p>"
 		       "</body>\r\n",
 		  ALL_FORMS, STATIONERY_FAILED, "HTML: " },
