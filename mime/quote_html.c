@@ -426,7 +426,7 @@ plain(const char *s, size_t len)
 {
 	size_t n = 0;
 
-	while (n < len && s[n] > ' ' && s[n] != '&') {
+	while (n < len && s[n] > ' ' && (s[n] & 0x80) == 0 && s[n] != '&') {
 		n++;
 	}
 	return n;
