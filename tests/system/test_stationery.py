@@ -38,6 +38,7 @@ def keys(tmp_path_factory):
 
 
 def write_layouts(folder):
+    (folder / "people.csv").write_text("address,title\nz@example.com,Z\n")
     for name, unique in (("corporate", UNIQUE), ("branch", OTHER)):
         (folder / f"{name}.html").write_text(
             f"<p>{{{{sender.title|Staff}}}}</p>\n<p>{unique}</p>\n")
@@ -55,7 +56,7 @@ def world(make_gateway, make_sink, keys):
     """A gateway that signs and lays out what example.com sends; partner.test
     gets the corporate layout, branch.test that of the branch."""
     g = make_gateway(
-        start=False,
+        start=False, directory={"file": "people.csv"},
         definitions={"dns_authentication": keys.definitions,
                      "stationery_layouts": [layout("corporate", UNIQUE),
                                             layout("branch", OTHER)]},
