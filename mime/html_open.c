@@ -329,6 +329,18 @@ close_item(struct html_open *o, unsigned element, unsigned other)
 	}
 }
 
+/* A table that begins in no cell of another ends that. */
+static void
+end_table(struct html_open *o)
+{
+	uint32_t at = find_open(o, HTML_TABLE, 0, HTML_TEMPLATE);
+
+	if (at != NONE && find_open(o, HTML_CELL, 0, HTML_TABLE) == NONE &&
+	    find_open(o, HTML_CAPTION, 0, HTML_TABLE) == NONE) {
+		pop_to(o, at);
+	}
+}
+
 static bool
 has_format(const struct html_open *o)
 {
@@ -352,7 +364,9 @@ start_element(struct html_open *o, const struct html_token *t, unsigned element,
 		}
 		o->form = true;
 	}
-	if (element == HTML_LI) {
+	if (element == HTML_TABLE) {
+		end_table(o);
+	} else if (element == HTML_LI) {
 		close_item(o, HTML_LI, HTML_LI);
 	} else if (element == HTML_DD || element == HTML_DT) {
 		close_item(o, HTML_DD, HTML_DT);
@@ -409,7 +423,7 @@ end_form(struct html_open *o)
 	uint32_t at = find_open(o, HTML_FORM, HTML_BARRIER, HTML_TABLE);
 
 	if (!o->form || at == NONE) {
-		o->form = o->form && o->count[HTML_TEMPLATE] > 0;
+		o->form = false;
 		return;
 	}
 	o->form = false;
