@@ -28,7 +28,8 @@ struct html_token {
 	const char *name; /* of a tag, as written; compare with html_is */
 	size_t name_len;
 	bool raw;      /* text of script, style, title, textarea, ... */
-	bool unclosed; /* the input ended within it */
+	bool unclosed; /* the input ended within it, or within what it
+	                  opens: raw text without an end */
 };
 
 struct html_reader {
@@ -55,17 +56,23 @@ bool html_attribute(const char *html, const struct html_token *t,
  * Where stationery goes. Comments (conditional ones too), raw text and
  * attributes are no markup. Several bodies, or none: as browsers see them.
  * Fails, with why, where an insertion would not be seen, or in some readers
- * only: a frameset, a comment, tag or raw text without end.
+ * only: a frameset, a hidden body, a comment, tag or raw text without end,
+ * a body that begins or ends where Outlook does not read.
  */
+enum {
+	HTML_CLOSING_MAX = 1024
+};
+
 struct html_places {
-	size_t top;          /* behind the body's start tag, or what stands
-	                        for it */
-	size_t bottom;       /* before the body's end tag, or what stands for
-	                        it; text behind it belongs to the body too */
-	const char *closing; /* tags to put before what is inserted at the
-	                        bottom, such as "</table>" for a table that is
-	                        open there; "" mostly. Static. */
-	const char *why;     /* NULL: good */
+	size_t top;      /* behind the body's start tag, or what stands
+	                    for it */
+	size_t bottom;   /* before the body's end tag, or what stands for
+	                    it; text behind it belongs to the body too */
+	const char *why; /* NULL: good. Static. */
+
+	/* Tags to put before what is inserted at the bottom, such as
+	 * "</table></b>" when these are open there; "" mostly. */
+	char closing[HTML_CLOSING_MAX];
 };
 
 void html_find_places(const char *html, size_t len, struct html_places *out);
@@ -75,8 +82,10 @@ void html_find_places(const char *html, size_t len, struct html_places *out);
  * joined, blocks and <br> as line ends, blanks as one. Left out: comments, raw
  * text, the head, alternative texts, and what is hidden by its tag or inline
  * style (hidden, display:none, visibility:hidden, mso-hide, opacity or font
- * size 0, white or transparent text; checklist B40). Conditional comments
- * that only Outlook reads are not seen. -1: over out's maximum.
+ * size 0, no height, far off the page, text in the colour of what is behind
+ * it; checklist B40). Style sheets are not read. Conditional comments that
+ * only Outlook reads are not seen. Line ends are LF. -1: over out's maximum;
+ * 3 * len + 16 is enough.
  */
 int html_visible_text(const char *html, size_t len, struct buf *out)
 	__attribute__((warn_unused_result));

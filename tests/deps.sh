@@ -16,7 +16,7 @@ build)
 	;;
 check)
 	want='libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-dnspython
-	python3-cryptography python3-yaml python3-spf nsd ldnsutils postfix swaks openssl strace procps iproute2 python3-dkim opendkim-tools
+	python3-cryptography python3-yaml python3-spf python3-html5lib nsd ldnsutils postfix swaks openssl strace procps iproute2 python3-dkim opendkim-tools
 	sqlite3 systemd curl mandoc
 	patch mount e2fsprogs xfsprogs tnef ytnef-tools unrtf
 	python3-gi gir1.2-gmime-3.0 gnupg'
