@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/load.h"
+#include "policy/layout.h"
 
 /*
  * The command around conf_check. Opens no socket and changes nothing.
@@ -33,6 +34,6 @@ check_run(const char *file, int argc, char **argv)
 			return usage();
 		}
 	}
-	return conf_check(file == NULL ? DEFAULT_FILE : file, dump, NULL,
-	                  stdout, stderr);
+	return conf_check(file == NULL ? DEFAULT_FILE : file, dump,
+	                  layouts_lint, stdout, stderr);
 }

@@ -57,3 +57,9 @@ conf_find_dkim(const struct conf *c, const char *name)
 {
 	return index_map_find(&c->index->dkim, name);
 }
+
+const struct conf_layout *
+conf_find_layout(const struct conf *c, const char *name)
+{
+	return index_map_find(&c->index->layouts, name);
+}

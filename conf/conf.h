@@ -102,6 +102,8 @@ const struct conf_route *conf_find_route(const struct conf *c,
                                          const char *name);
 /* The definition of DNS authentication, or NULL. */
 const struct conf_dkim *conf_find_dkim(const struct conf *c, const char *name);
+const struct conf_layout *conf_find_layout(const struct conf *c,
+                                           const char *name);
 
 /* A whole file into malloc'ed memory, terminated (the NUL is not counted). -1
  * with *e: not a regular file, unreadable, larger than max octets. */

@@ -633,9 +633,9 @@ dump_policies(struct dump *d, const struct conf *c)
 int
 conf_dump(const struct conf *c, FILE *out)
 {
-	static const char *const plain[] = { "limits", "admission",
+	static const char *const plain[] = { "limits",          "admission",
 		                             "managed_senders", "tracking",
-		                             "mta_sts",
+		                             "directory",       "mta_sts",
 		                             "tls_reports" };
 	struct dump d = { .out = out };
 

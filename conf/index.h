@@ -27,6 +27,7 @@ struct conf_index {
 	struct index_map domains; /* to const struct conf_domain * */
 	struct index_map routes;  /* to const struct conf_route * */
 	struct index_map dkim;    /* by name, to const struct conf_dkim * */
+	struct index_map layouts; /* to const struct conf_layout * */
 };
 
 #endif

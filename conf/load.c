@@ -61,6 +61,7 @@ load_parts(struct loader *l)
 	load_fields(l, load_member(root, "managed_senders"), root,
 	            "managed_senders", l->c);
 	load_fields(l, load_member(root, "tracking"), root, "tracking", l->c);
+	load_directory(l, root);
 	load_fields(l, load_member(root, "mta_sts"), root, "mta_sts", l->c);
 	load_tls_reports(l, root);
 	load_sources(l, root);
@@ -114,8 +115,6 @@ conf_load(const char *file, struct conf_findings *findings)
 	return conf_load_built(file, findings, conf_policy_built);
 }
 
-#define DIRECTORY_MAX ((size_t)256 << 20)
-
 static void
 look_deeper(const struct conf *c, conf_lint lint, struct conf_findings *f)
 {
@@ -125,9 +124,10 @@ look_deeper(const struct conf *c, conf_lint lint, struct conf_findings *f)
 
 	if (c->directory.file != NULL) {
 		directory.name = c->directory.file;
-		if (conf_read_file(c->directory.file, DIRECTORY_MAX, &data,
+		if (conf_read_file(c->directory.file, CONF_DIRECTORY_MAX, &data,
 		                   &directory.len, &e) == -1) {
-			conf_find(f, c, 0, false, "directory.file: %s", e.text);
+			conf_find(f, c, c->directory.line, false,
+			          "directory.file: %s", e.text);
 		}
 		directory.data = data;
 	}

@@ -88,10 +88,11 @@ const char *load_address(struct loader *l, const char *text, struct err *e);
 /* record.c: a resource record of local_data, by grammar. */
 int load_check_record(const char *text, struct err *e);
 
-/* gateway.c, lists.c, policy.c: the parts of the file. */
+/* gateway.c, lists.c, layout.c, policy.c: the parts of the file. */
 void load_gateway(struct loader *l, const config_setting_t *root);
 void load_resolver(struct loader *l, const config_setting_t *root);
 void load_delivery(struct loader *l, const config_setting_t *root);
+void load_directory(struct loader *l, const config_setting_t *root);
 void load_tls_reports(struct loader *l, const config_setting_t *root);
 void load_sources(struct loader *l, const config_setting_t *root);
 void load_routes(struct loader *l, const config_setting_t *root);
@@ -99,6 +100,9 @@ void load_domains(struct loader *l, const config_setting_t *root);
 void load_groups(struct loader *l, const config_setting_t *root);
 void load_definitions(struct loader *l, const config_setting_t *root);
 void load_policies(struct loader *l, const config_setting_t *root);
+
+/* layout.c: the next item of c->layouts, with all files that it names. */
+void load_layout(struct loader *l, const config_setting_t *item);
 
 /* policy_tls.c: what load_fields cannot place, and combinations without
  * sense. */
@@ -116,8 +120,10 @@ void load_check_shadows(struct loader *l, const config_setting_t *const *items);
 void load_check_signing(struct loader *l, const config_setting_t *root,
                         const config_setting_t *const *items);
 /* The same file: of dns_authentication_inbound policies that hold for no mail
- * from outside. */
+ * from outside, and of stationery policies that hold for none from inside. */
 void load_check_inbound(struct loader *l, const config_setting_t *const *items);
+void load_check_stationery(struct loader *l,
+                           const config_setting_t *const *items);
 
 /* secret.c: files that the configuration names. Each adds findings at s. */
 void load_check_pair(struct loader *l, const config_setting_t *s);

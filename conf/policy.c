@@ -33,8 +33,8 @@ const bool conf_policy_built[CONF_POLICY_TYPES] = {
 	[CONF_POLICY_AUTO_ALLOW_CREATION] = true,
 	[CONF_POLICY_DNS_AUTHENTICATION] = true,
 	[CONF_POLICY_DNS_AUTHENTICATION_INBOUND] = true,
-	[CONF_POLICY_STATIONERY] = false,
-	[CONF_POLICY_STATIONERY_EXCLUSION] = false,
+	[CONF_POLICY_STATIONERY] = true,
+	[CONF_POLICY_STATIONERY_EXCLUSION] = true,
 };
 
 static void
@@ -70,41 +70,6 @@ load_dkim_item(struct loader *l, const config_setting_t *item,
 	c->dkim_n++;
 }
 
-static void
-load_layout_item(struct loader *l, const config_setting_t *item,
-                 struct index_map *names)
-{
-	struct conf *c = l->c;
-	struct conf_layout *y = &c->layouts[c->layouts_n];
-
-	load_fields(l, item, item, "definitions.stationery_layouts[]", y);
-	if (y->html_file != NULL) {
-		load_check_text_file(l, load_member(item, "html_file"),
-		                     y->html_file);
-	}
-	if (y->text_file != NULL) {
-		load_check_text_file(l, load_member(item, "text_file"),
-		                     y->text_file);
-	}
-	if (y->name == NULL) {
-		return;
-	}
-	if (load_member(item, "html_file") == NULL &&
-	    load_member(item, "text_file") == NULL) {
-		load_error(
-			l, item,
-			"definitions.stationery_layouts: %s needs html_file, "
-			"text_file or both",
-			load_quote(l, y->name));
-	}
-	if (index_map_add(c->arena, names, y->name, y) != NULL) {
-		load_error(l, item,
-		           "definitions.stationery_layouts: %s: duplicate name",
-		           load_quote(l, y->name));
-	}
-	c->layouts_n++;
-}
-
 void
 load_definitions(struct loader *l, const config_setting_t *root)
 {
@@ -114,7 +79,6 @@ load_definitions(struct loader *l, const config_setting_t *root)
 		load_member(group, "stationery_layouts");
 	size_t n = load_list_n(dkim);
 	struct index_map selectors = { 0 };
-	struct index_map layout_names = { 0 };
 	struct conf *c = l->c;
 
 	c->dkim = arena_alloc(c->arena, n * sizeof(*c->dkim) + 1);
@@ -124,7 +88,7 @@ load_definitions(struct loader *l, const config_setting_t *root)
 	n = load_list_n(layouts);
 	c->layouts = arena_alloc(c->arena, n * sizeof(*c->layouts) + 1);
 	for (size_t i = 0; i < n; i++) {
-		load_layout_item(l, load_list_at(layouts, i), &layout_names);
+		load_layout(l, load_list_at(layouts, i));
 	}
 }
 
@@ -255,17 +219,6 @@ load_validity(struct loader *l, const config_setting_t *item,
 	}
 }
 
-static bool
-has_layout(const struct conf *c, const char *name)
-{
-	for (size_t i = 0; i < c->layouts_n; i++) {
-		if (strcmp(c->layouts[i].name, name) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* The definitions that a dns_authentication policy signs with. */
 static void
 load_refs(struct loader *l, const config_setting_t *item, struct conf_policy *p)
@@ -336,7 +289,7 @@ load_policy(struct loader *l, const config_setting_t *item,
 	} else if (type == CONF_POLICY_SECURE_RECEIPT) {
 		load_secure_receipt(l, item, p);
 	}
-	if (p->layout != NULL && !has_layout(c, p->layout)) {
+	if (p->layout != NULL && conf_find_layout(c, p->layout) == NULL) {
 		load_error(l, load_member(item, "layout"),
 		           "layout: definitions.stationery_layouts has no %s",
 		           load_quote(l, p->layout));
@@ -397,4 +350,5 @@ load_policies(struct loader *l, const config_setting_t *root)
 	load_check_shadows(l, items);
 	load_check_signing(l, root, items);
 	load_check_inbound(l, items);
+	load_check_stationery(l, items);
 }

@@ -282,6 +282,13 @@ static const struct schema_setting settings[] = {
 	DURATION("tracking.attempts", "30d", 0, 3650 * DAY,
 	        AT(conf, tracking.attempts_ms),
 	        "records of attempts are kept; 0s: none are made"),
+	GROUP("directory", "what layouts know of senders"),
+	TEXT("directory.file", SCHEMA_PATH, NULL, PATH_LEN, false, true,
+	        AT(conf, directory.file),
+	        "CSV file whose first line names the columns; one is "
+	        "\"address\""),
+	DURATION("directory.check", "10s", 0, DAY, AT(conf, directory.check_ms),
+	        "how often a change of the file is looked for; 0s: at reloads"),
 	GROUP("mta_sts", "MTA-STS policies of recipient domains (RFC 8461)"),
 	NUMBER("mta_sts.port", "443", 1, 65535, AT(conf, mta_sts.port),
 	        "port of the policy hosts; another one is for a lab"),
@@ -369,6 +376,12 @@ static const struct schema_setting settings[] = {
 	WORD("definitions.stationery_layouts[].tnef", "edit",
 	        "edit|text_only|untouched", AT(conf_layout, tnef),
 	        "what is done to winmail.dat"),
+	WORD("definitions.stationery_layouts[].signed", "untouched",
+	        "untouched|wrap", AT(conf_layout, signed_mail),
+	        "what is done to signed mail"),
+	WORD("definitions.stationery_layouts[].on_failure", "send", "send|hold",
+	        AT(conf_layout, on_failure),
+	        "what becomes of mail that should get the layout and cannot"),
 	BOOLEAN("definitions.stationery_layouts[].text_from_html", "false",
 	        AT(conf_layout, text_from_html),
 	        "make the text layout from the HTML one when there is none"),
@@ -483,6 +496,9 @@ static const struct schema_setting settings[] = {
 	TEXT("policies.stationery[].layout", SCHEMA_STRING, NULL, NAME_LEN,
 	        true, true, AT(conf_policy, layout),
 	        "name in definitions.stationery_layouts"),
+	BOOLEAN("policies.stationery[].automatic_mail", "true",
+	        AT(conf_policy, automatic_mail),
+	        "whether mail that no person wrote gets it too"),
 };
 
 /* clang-format on */

@@ -127,9 +127,12 @@ struct conf_tracking {
 	int64_t attempts_ms; /* how long records are kept; 0: none are */
 };
 
+#define CONF_DIRECTORY_MAX ((size_t)256 << 20) /* octets */
+
 struct conf_directory {
 	const char *file; /* CSV; NULL: none */
 	int64_t check_ms; /* how often a change is looked for; 0: at reloads */
+	unsigned line;    /* in the file, for messages */
 };
 
 struct conf_mta_sts {       /* RFC 8461 */

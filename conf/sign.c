@@ -13,8 +13,9 @@
 /*
  * Whether policies of DNS authentication do what their author wants: sign
  * something, with signatures that align with the From field (DMARC), and
- * leave no internal domain out; or hold for some mail from outside. What is
- * said here is a warning: the policies are applied as they stand.
+ * leave no internal domain out; or hold for some mail from outside; and whether
+ * policies of stationery hold for some mail to outside. What is said here is
+ * a warning: the policies are applied as they stand.
  *
  * Signed is mail from internal senders only. Its From field has an internal
  * domain too, any of them, unless admission.header_from lets all pass.
@@ -437,6 +438,41 @@ load_check_inbound(struct loader *l, const config_setting_t *const *items)
 			          "which has an external sender and an "
 			          "internal recipient; write from = "
 			          "\"external\" and to = \"internal\"");
+		}
+	}
+}
+
+/* Stationery goes round mail from inside to outside, whose envelope sender is
+ * internal; its From field may be anybody's where admission allows that. */
+static bool
+may_edit(struct look *k, const struct conf_policy *p)
+{
+	bool any = p->based_on != CONF_BASED_ENVELOPE &&
+	           k->l->c->admission.header_from == CONF_HEADER_FROM_ALLOW;
+
+	return ((any || may_be_internal(k, &p->from)) &&
+	        may_be_external(k, &p->to)) ||
+	       (p->bidirectional && (any || may_be_internal(k, &p->to)) &&
+	        may_be_external(k, &p->from));
+}
+
+void
+load_check_stationery(struct loader *l, const config_setting_t *const *items)
+{
+	struct look k = { .l = l, .items = items, .looks = LOOKS_MAX };
+	int64_t now_ms = clock_wall_ms();
+	const struct conf *c = l->c;
+
+	for (size_t i = 0; i < c->policies_n; i++) {
+		const struct conf_policy *p = &c->policies[i];
+
+		if (counts(p, CONF_POLICY_STATIONERY, now_ms) &&
+		    !may_edit(&k, p) && k.looks > 0) {
+			load_warn(l, items[i],
+			          "policies.stationery: this policy holds for "
+			          "no mail from inside to outside, and only "
+			          "that gets stationery; write from = "
+			          "\"internal\" and to = \"external\"");
 		}
 	}
 }

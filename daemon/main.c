@@ -28,6 +28,7 @@
 #include "daemon/net/tls.h"
 #include "daemon/sandbox.h"
 #include "dkim/signer.h"
+#include "policy/layout.h"
 #include "policy/outcome.h"
 #include "policy/tls_level.h"
 
@@ -229,8 +230,10 @@ main(int argc, char **argv)
 		return usage(stderr, 2);
 	}
 	if (check) {
-		return conf_check(file, false, NULL, stdout, stderr) == 0 ? 0
-		                                                          : 2;
+		return conf_check(file, false, layouts_lint, stdout, stderr) ==
+		                       0
+		               ? 0
+		               : 2;
 	}
 	return run(file);
 }

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/csv.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "policy/scope.h"
 
 #define NAME_MAX_HERE 100 /* octets of a column's name */
@@ -102,32 +103,19 @@ grow(struct directory *d, size_t slots)
 static const char *
 text_fault(const char *s)
 {
-	const unsigned char *p = (const unsigned char *)s;
+	size_t len = strlen(s);
+	uint32_t c = 0;
 
-	while (*p != '\0') {
-		size_t more = *p < 0x80 ? 0 : *p < 0xe0 ? 1 : *p < 0xf0 ? 2 : 3;
-		uint32_t c = *p & (0x7fU >> more);
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8_decode(s + i, len - i, &c);
 
-		if (*p < 0x20 || *p == 0x7f) {
-			return "a control character";
-		}
-		if (more > 0 && (*p < 0xc2 || *p > 0xf4)) {
+		if (n == 0) {
 			return "text that is not UTF-8";
 		}
-		for (size_t i = 1; i <= more; i++) {
-			if ((p[i] & 0xc0) != 0x80) {
-				return "text that is not UTF-8";
-			}
-			c = c << 6 | (p[i] & 0x3fU);
-		}
-		if ((more == 2 && c < 0x800) || (more == 3 && c < 0x10000) ||
-		    c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) {
-			return "text that is not UTF-8";
-		}
-		if (more == 1 && c < 0xa0) {
+		if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
 			return "a control character";
 		}
-		p += more + 1;
+		i += n;
 	}
 	return NULL;
 }

@@ -12,7 +12,9 @@
  * stands above and below the message in HTML and in plain text. The marker
  * <mc type="body"> (any case, quotes or none, also as an end or empty tag)
  * parts above from below; without it all is below. In a text file it stands
- * alone on its line. Immutable, any thread.
+ * alone on its line. Both files are UTF-8. Of HTML the body's content counts:
+ * its head, style sheets, scripts and comments (but conditional ones) go, for
+ * they would reach into the message. Line ends are CRLF. Immutable, any thread.
  */
 
 struct conf;
@@ -53,11 +55,12 @@ const struct layout *layouts_find(const struct layouts *l, const char *name);
 
 /*
  * What "sortie check" says of layouts and of the directory: an error when a
- * layout's own visible text lacks its unique text, when it cannot be compiled
- * or names an attribute that does not exist, when two markers stand in it, or
- * an image is missing; a warning when there is no unique text, it is shorter
- * than 12 characters or of common words only, when an image is large, or a
- * layout is used by no policy. What is wrong with the directory is an error.
+ * layout's own visible text lacks its unique text, or has it where it vanishes
+ * with an attribute, when it cannot be compiled or names an attribute that does
+ * not exist; a warning when there is no unique text, it is shorter than 12
+ * characters or of common words only, when an image is large, something in the
+ * HTML is left out, or a layout is used by no policy. What is wrong with the
+ * directory is an error. (The loader says which image is missing.)
  */
 void layouts_lint(const struct conf *c, const struct conf_file *directory,
                   struct conf_findings *findings);

@@ -87,6 +87,24 @@ same_policy(const struct conf_policy *a, const struct conf_policy *b)
 	same_text(a->dkim_fail, b->dkim_fail);
 	same_text(a->dmarc_fail, b->dmarc_fail);
 	same_text(a->layout, b->layout);
+	assert_true(a->automatic_mail == b->automatic_mail);
+}
+
+static void
+same_layout(const struct conf_layout *a, const struct conf_layout *b)
+{
+	same_text(a->name, b->name);
+	same_text(a->html_file, b->html_file);
+	same_text(a->text_file, b->text_file);
+	same_text(a->unique_text, b->unique_text);
+	same_text(a->placement, b->placement);
+	same_text(a->tnef, b->tnef);
+	same_text(a->signed_mail, b->signed_mail);
+	same_text(a->on_failure, b->on_failure);
+	assert_true(a->text_from_html == b->text_from_html);
+	same_text(a->html.data, b->html.data);
+	same_text(a->text.data, b->text.data);
+	assert_int_equal(a->images_n, b->images_n);
 }
 
 static void
@@ -132,6 +150,10 @@ same_lists(const struct conf *a, const struct conf *b)
 		same_text(a->dkim[i].key_file, b->dkim[i].key_file);
 		assert_true(a->dkim[i].expire_ms == b->dkim[i].expire_ms);
 	}
+	assert_int_equal(a->layouts_n, b->layouts_n);
+	for (size_t i = 0; i < a->layouts_n; i++) {
+		same_layout(&a->layouts[i], &b->layouts[i]);
+	}
 	assert_int_equal(a->policies_n, b->policies_n);
 	for (size_t i = 0; i < a->policies_n; i++) {
 		same_policy(&a->policies[i], &b->policies[i]);
@@ -174,7 +196,8 @@ same_snapshot(const struct conf *a, const struct conf *b)
 	assert_int_equal(a->delivery.forbidden_n, b->delivery.forbidden_n);
 	assert_int_equal(a->resolver.local_data_n, b->resolver.local_data_n);
 	assert_int_equal(a->groups_n, b->groups_n);
-	assert_int_equal(a->layouts_n, b->layouts_n);
+	same_text(a->directory.file, b->directory.file);
+	assert_true(a->directory.check_ms == b->directory.check_ms);
 	same_lists(a, b);
 }
 
@@ -323,6 +346,7 @@ example_with_everything(void **state)
 	                  "<p>Example Ltd</p>\n", 0644);
 	common_conf_write(common_conf_dir, "stationery/corporate.txt",
 	                  "Example Ltd\n", 0644);
+	common_conf_write(common_conf_dir, "people.csv", "address\n", 0644);
 	round_trip(text);
 	free(text);
 }
