@@ -51,7 +51,7 @@ UNIT_SRC   := $(filter tests/unit/test_%,$(call c_in,tests/unit))
 BENCH_SRC  := $(filter-out tests/bench/common_%,$(call c_in,tests/bench))
 FUZZ_SRC   := $(filter tests/fuzz/fuzz_%,$(call c_in,tests/fuzz))
 FAULT_SRC  := $(call c_in,tests/fault)
-TOOL_SRC   := $(foreach d,tests/spf tests/html,$(call c_in,$(d)))
+TOOL_SRC   := $(call c_in,tests/tools)
 UNIT_MODEL   := $(filter tests/unit/common_model%,$(call c_in,tests/unit))
 UNIT_COMMON  := $(filter-out $(UNIT_MODEL),\
 	$(filter tests/unit/common_%,$(call c_in,tests/unit)))

@@ -140,88 +140,28 @@ check_form(const struct lint *l, const struct layout *y,
 	          y->conf->name, where);
 }
 
-/* Words that are in mail anyway; folded text has no blanks, so that the text
- * is looked at as it is written. */
+/* Words that are in mail anyway. */
+/* clang-format off */
+static const char *const common[] = {
+	"a", "an", "and", "any", "are", "attachment", "attachments", "best",
+	"by", "company", "confidential", "contact", "dear", "disclaimer",
+	"e", "email", "fax", "for", "from", "greetings", "hello", "in",
+	"information", "intended", "internet", "iphone", "is", "it", "kind",
+	"legal", "ltd", "gmbh", "inc", "mail", "many", "may", "message",
+	"mobile", "my", "notice", "of", "only", "or", "our", "phone",
+	"please", "privacy", "privileged", "recipient", "recipients",
+	"regards", "sent", "sender", "signature", "sincerely", "t", "tel",
+	"telephone", "thank", "thanks", "that", "the", "this", "to", "us",
+	"visit", "warm", "we", "website", "wishes", "with", "www", "you",
+	"your", "yours",
+};
+/* clang-format on */
+
+/* Of such words only? Folded text has no blanks, so that the text is looked
+ * at as it is written. */
 static bool
 is_common(const char *text)
 {
-	static const char *const common[] = {
-		"a",
-		"an",
-		"and",
-		"any",
-		"are",
-		"attachment",
-		"attachments",
-		"best",
-		"by",
-		"company",
-		"confidential",
-		"contact",
-		"dear",
-		"disclaimer",
-		"e",
-		"email",
-		"fax",
-		"for",
-		"from",
-		"greetings",
-		"hello",
-		"in",
-		"information",
-		"intended",
-		"internet",
-		"iphone",
-		"is",
-		"it",
-		"kind",
-		"legal",
-		"ltd",
-		"gmbh",
-		"inc",
-		"mail",
-		"many",
-		"may",
-		"message",
-		"mobile",
-		"my",
-		"notice",
-		"of",
-		"only",
-		"or",
-		"our",
-		"phone",
-		"please",
-		"privacy",
-		"privileged",
-		"recipient",
-		"recipients",
-		"regards",
-		"sent",
-		"sender",
-		"signature",
-		"sincerely",
-		"t",
-		"tel",
-		"telephone",
-		"thank",
-		"thanks",
-		"that",
-		"the",
-		"this",
-		"to",
-		"us",
-		"visit",
-		"warm",
-		"we",
-		"website",
-		"wishes",
-		"with",
-		"www",
-		"you",
-		"your",
-		"yours",
-	};
 	char word[32];
 	size_t len = 0;
 

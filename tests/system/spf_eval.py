@@ -1,4 +1,4 @@
-"""The program that evaluates SPF on a zone that is given (tests/spf)."""
+"""The program that evaluates SPF on a zone that is given (tests/tools)."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("SORTIE_BUILD", ROOT / "build"),
-                       "tests/spf/spf_eval")
+                       "tests/tools/spf_eval")
 
 
 class Evaluator:

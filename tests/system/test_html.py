@@ -18,7 +18,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("SORTIE_BUILD", ROOT / "build"),
-                       "tests/html/html_eval")
+                       "tests/tools/html_eval")
 MARK = '<div id="%s"><p>stationery</p></div>'
 XHTML = "{http://www.w3.org/1999/xhtml}"
 RAW = {"script", "style", "title", "textarea", "xmp", "iframe", "noembed",

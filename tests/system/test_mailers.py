@@ -1,4 +1,4 @@
-"""The threads of replies, by the habits of real mailers (tests/mime).
+"""The threads of replies, by the habits of real mailers (tests/tools).
 
 B40: what is quoted is told from what the writer wrote, whatever mailers a
 thread went through.
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("SORTIE_BUILD", ROOT / "build"),
-                       "tests/mime/quote_find")
+                       "tests/tools/quote_find")
 ANNA = mailers.Author("Anna Bell", "anna@alpha.example")
 OTTO = mailers.Author("Otto Müller", "otto@beta.example")
 TEXT = ("Thank you, that is fine.\n\nFrom: now on I shall write less; as you "

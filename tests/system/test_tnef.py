@@ -16,7 +16,7 @@ from corpus import SHARED
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOL = pathlib.Path(os.environ.get("SORTIE_BUILD", ROOT / "build"),
-                    "tests/stationery/tnef_tool")
+                    "tests/tools/tnef_tool")
 ABOVE, BELOW = "Example Ltd. \u20ac\r\n", "Registered in Caf\u00e9 town\r\n"
 
 

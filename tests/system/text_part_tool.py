@@ -1,4 +1,4 @@
-"""The program that reads and edits text parts (tests/mime)."""
+"""The program that reads and edits text parts (tests/tools)."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("SORTIE_BUILD", ROOT / "build"),
-                       "tests/mime/text_part_tool")
+                       "tests/tools/text_part_tool")
 
 
 class Editor:
