@@ -10,7 +10,7 @@
 /*
  * Stationery layouts, compiled from what the configuration has read: what
  * stands above and below the message in HTML and in plain text. The marker
- * <mc type="body"> (any case, quotes or none, also as an end or empty tag)
+ * <mc type="body"> (any case, quotes or none, also empty or with an end tag)
  * parts above from below; without it all is below. In a text file it stands
  * alone on its line. Both files are UTF-8. Of HTML the body's content counts:
  * its head, style sheets, scripts and comments (but conditional ones) go, for

@@ -124,7 +124,7 @@ enum marker {
 	MARKER_NONE = 0,
 	MARKER_BODY,
 	MARKER_OTHER, /* <mc> of a type that is not known */
-	MARKER_END,   /* </mc> */
+	MARKER_END,   /* </mc>: of one before it, or a marker by itself */
 };
 
 static enum marker
@@ -137,17 +137,21 @@ marker_of(const char *html, const struct html_token *t)
 	    !html_is(t, "mc")) {
 		return MARKER_NONE;
 	}
+	if (t->kind == HTML_END) {
+		return MARKER_END;
+	}
 	if (html_attribute(html, t, "type", &type, &len) && len == 4 &&
 	    strncasecmp(type, "body", 4) == 0) {
 		return MARKER_BODY;
 	}
-	return t->kind == HTML_END ? MARKER_END : MARKER_OTHER;
+	return MARKER_OTHER;
 }
 
 /* ---- HTML ------------------------------------------------------------- */
 
 struct splitter {
-	const char *html; /* as it is */
+	const char *html;   /* as it is */
+	const char *masked; /* as it is read */
 	struct layout_halves *out;
 	struct buf *to; /* the half that is being filled */
 	bool in_head;
@@ -210,11 +214,11 @@ split_token(struct splitter *s, const struct html_token *t, struct err *e)
 	const char *text = s->html + t->start;
 	size_t len = t->end - t->start;
 
-	switch (marker_of(s->html, t)) {
+	switch (marker_of(s->masked, t)) {
 	case MARKER_NONE:
 		break;
 	case MARKER_BODY:
-		if (s->started && t->kind == HTML_START) {
+		if (s->started) {
 			return err_set(e, ERR_INVALID,
 			               "line %zu: a second <mc "
 			               "type=\"body\">",
@@ -229,6 +233,8 @@ split_token(struct splitter *s, const struct html_token *t, struct err *e)
 		               "is <mc type=\"body\">",
 		               line_at(s->html, t->start));
 	case MARKER_END:
+		s->started = true;
+		s->to = &s->out->below;
 		return 0;
 	}
 	if (t->unclosed) {
@@ -284,6 +290,7 @@ layout_split_html(const char *html, size_t len, struct layout_halves *out,
 	skip_mark(&html, &len);
 	s.html = html;
 	masked = mask(html, len);
+	s.masked = masked;
 	html_begin(&r, masked, len);
 	while (rc == 0 && html_next(&r, &t)) {
 		rc = split_token(&s, &t, e);
@@ -317,10 +324,10 @@ is_marker_line(const char *s, size_t len)
 			}
 			break;
 		case MARKER_BODY:
+		case MARKER_END:
 			found = true;
 			break;
 		case MARKER_OTHER:
-		case MARKER_END:
 			break;
 		}
 	}

@@ -255,38 +255,6 @@ template_add_unit(struct template *t, size_t first, size_t end)
 	};
 }
 
-static void
-compile_text(struct template *t)
-{
-	size_t span = 0;
-
-	for (size_t start = 0; start < t->len;) {
-		const char *lf = memchr(t->text + start, '\n', t->len - start);
-		size_t end = lf == NULL ? t->len : (size_t)(lf - t->text) + 1;
-		size_t first = t->pieces_n;
-		size_t before = span;
-
-		template_add_pieces(t, start, end, &span, TEMPLATE_PLAIN,
-		                    TEMPLATE_NONE);
-		if (span > before) {
-			template_add_unit(t, first, t->pieces_n);
-		}
-		start = end;
-	}
-}
-
-static int
-by_place(const void *a, const void *b)
-{
-	const struct template_unit *x = a;
-	const struct template_unit *y = b;
-
-	if (x->first != y->first) {
-		return x->first < y->first ? -1 : 1;
-	}
-	return x->end > y->end ? -1 : x->end < y->end ? 1 : 0;
-}
-
 /* Blanks, no-break spaces too. */
 static bool
 is_blank_text(const char *s, size_t len)
@@ -312,6 +280,64 @@ is_blank_text(const char *s, size_t len)
 		i += n;
 	}
 	return true;
+}
+
+/* Behind the line that begins at start. */
+static size_t
+line_end(const struct template *t, size_t start)
+{
+	const char *lf =
+		start == t->len ? NULL
+				: memchr(t->text + start, '\n', t->len - start);
+
+	return lf == NULL ? t->len : (size_t)(lf - t->text) + 1;
+}
+
+/* A line that vanishes takes the blank one below with it when there is one
+ * above, or nothing. */
+static void
+compile_text(struct template *t)
+{
+	bool blank_above = true;
+	size_t span = 0;
+
+	for (size_t start = 0; start < t->len;) {
+		size_t end = line_end(t, start);
+		size_t next = line_end(t, end);
+		size_t first = t->pieces_n;
+		size_t before = span;
+
+		template_add_pieces(t, start, end, &span, TEMPLATE_PLAIN,
+		                    TEMPLATE_NONE);
+		if (span == before) {
+			blank_above =
+				is_blank_text(t->text + start, end - start);
+			start = end;
+			continue;
+		}
+		if (blank_above && next > end &&
+		    is_blank_text(t->text + end, next - end)) {
+			template_add_pieces(t, end, next, &span, TEMPLATE_PLAIN,
+			                    TEMPLATE_NONE);
+			end = next;
+		} else {
+			blank_above = false;
+		}
+		template_add_unit(t, first, t->pieces_n);
+		start = end;
+	}
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct template_unit *x = a;
+	const struct template_unit *y = b;
+
+	if (x->first != y->first) {
+		return x->first < y->first ? -1 : 1;
+	}
+	return x->end > y->end ? -1 : x->end < y->end ? 1 : 0;
 }
 
 static void

@@ -89,7 +89,12 @@ in_text(void **state)
 		{ "Tel {{x|}}\nb\n", "", "Tel \nb\n" },
 		{ "{{none}}{{x|d}}\nb\n", "", "d\nb\n" },
 		{ "{{none}}{{x|}}:\nb\n", "", "b\n" },
-		{ "{{x}}\n\n{{x}}\n", "", "\n" },
+		/* ... with the blank line that parts them from the next. */
+		{ "{{x}}\n\n{{x}}\n", "", "" },
+		{ "a\n\n{{x}}\n\nb\n", "", "a\n\nb\n" },
+		{ "a\n\n{{x}}\n\n{{name}}\n", "", "a\n\nAnn O'Hara\n" },
+		{ "a\n{{x}}\n\nb\n", "", "a\n\nb\n" },
+		{ "a\n\n{{x}}\n\nb\n", "v", "a\n\nv\n\nb\n" },
 	};
 
 	(void)state;
