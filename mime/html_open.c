@@ -519,7 +519,7 @@ put_end(char *out, size_t size, size_t *used, const char *name, size_t len)
 		char c = name[i];
 
 		if (!html_has(c, HTML_LETTER | HTML_DIGIT) &&
-		    strchr(":_-.", c) == NULL) {
+		    memchr(":_-.", c, 4) == NULL) {
 			return -1;
 		}
 		out[*used + 2 + i] = c;

@@ -136,8 +136,8 @@ unsigned html_entity(const char *name, size_t len, bool legacy,
 
 size_t html_put_utf8(uint32_t code, char *out);
 
-/* Octets of the character at p, 0 when it is not UTF-8. */
-size_t html_utf8_len(const char *p, const char *end);
+/* Octets of the character at start, 0 when it is not UTF-8. */
+size_t html_utf8_len(const char *start, const char *end);
 
 /* Appends an attribute's value with references resolved. */
 int html_put_value(struct buf *out, const char *p, size_t len)

@@ -34,10 +34,10 @@ html_put_utf8(uint32_t code, char *out)
 }
 
 size_t
-html_utf8_len(const char *text, const char *end)
+html_utf8_len(const char *start, const char *end)
 {
-	const unsigned char *p = (const unsigned char *)text;
-	size_t left = (size_t)(end - text);
+	const unsigned char *p = (const unsigned char *)start;
+	size_t left = (size_t)(end - start);
 	size_t n;
 
 	if (left == 0) {

@@ -139,8 +139,9 @@ finds_attributes(void **state)
 		assert_false(html_is(&t, "ab"));
 		found = html_attribute(cases[i].tag, &t, "x", &value, &len);
 		assert_int_equal(found, cases[i].want != NULL);
-		if (found) {
+		if (found && cases[i].want != NULL) {
 			assert_int_equal(len, strlen(cases[i].want));
+			assert_non_null(value);
 			assert_memory_equal(value, cases[i].want, len);
 		}
 	}
@@ -257,6 +258,19 @@ finds_places(void **state)
 		assert_string_equal(buf_cstr(&out), pages[i][1]);
 		buf_clear(&out);
 	}
+}
+
+/* A name with a NUL in it is not written back. */
+static void
+closes_no_odd_names(void **state)
+{
+	static const char page[] = "<fo\0x>a";
+	struct html_places p;
+
+	(void)state;
+	html_find_places(page, sizeof(page) - 1, &p);
+	assert_non_null(p.why);
+	assert_string_equal(p.closing, "");
 }
 
 static double
@@ -387,6 +401,7 @@ main(void)
 		cmocka_unit_test(cuts_tokens),
 		cmocka_unit_test(finds_attributes),
 		cmocka_unit_test(finds_places),
+		cmocka_unit_test(closes_no_odd_names),
 		cmocka_unit_test(stays_linear),
 		cmocka_unit_test(escapes),
 	};
