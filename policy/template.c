@@ -392,14 +392,18 @@ place_units(struct template *t)
 	}
 }
 
+/* Braces that stand for braces are none of that: they begin no name. */
 static char *
 mask(const struct template *t)
 {
 	char *masked = mem_strndup(t->text, t->len);
 
 	for (size_t i = 0; i < t->spans_n; i++) {
-		memset(masked + t->spans[i].start, 'x',
-		       t->spans[i].end - t->spans[i].start);
+		const struct template_span *s = &t->spans[i];
+
+		if (s->name != TEMPLATE_NONE) {
+			memset(masked + s->start, 'x', s->end - s->start);
+		}
 	}
 	return masked;
 }

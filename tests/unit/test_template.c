@@ -123,6 +123,7 @@ escaped_in_html(void **state)
 		  "<b a=1 title = '{{{{ v'>" },
 		{ "a {{{{b}} <i title=\"{{{{\">{{x}}", "v",
 		  "a {{b}} <i title=\"{{\">v" },
+		{ "<{{{{b title=\"{{x}}\"", "v", "<{{b title=\"v\"" },
 		/* Addresses. */
 		{ "<a href=\"{{x}}\">", "https://a.example/?b=c&d=%20#e",
 		  "<a href=\"https://a.example/?b=c&amp;d=%20#e\">" },
