@@ -99,8 +99,9 @@ for (const one of cases) {
     sides[side] = await page.evaluate(survey,
       side === "after" ? one.text : null);
     if (pictures) {
-      const height = await page.evaluate(() => Math.ceil(Math.max(
-        document.body.getBoundingClientRect().bottom + 10, 40)));
+      const height = await page.evaluate(() => Math.ceil(Math.max(40,
+        ...[...document.body.querySelectorAll("*")].map(
+          (e) => e.getBoundingClientRect().bottom + 10))));
       await page.screenshot({
         path: `${pictures}/${one.name}-${side}.png`,
         clip: { x: 0, y: 0, width: WIDTH, height: Math.min(height, 1200) },
