@@ -99,7 +99,7 @@ static const struct {
 	{ "disp\\6Cay:none", true },
 	{ "display&#58;none", false },
 	{ "display&colon;none", false },
-	{ "x:url(;display:none)", true },
+	{ "x:url(;display:none;)", true },
 	{ "x:';display:none'", true },
 	{ "x:url(a;b);display:none", false },
 	{ "displayed:none", true },
@@ -228,6 +228,9 @@ writes_plain_text(void **state)
 		  "a.example\r\n" },
 		{ "<a href='https://a.example/?b&amp;c'>a</a>b",
 		  "a <https://a.example/?b&c>b\r\n" },
+		/* Before "=" it is no reference. */
+		{ "<a href='http://x/?b&copy=c&copy;'>a</a>",
+		  "a <http://x/?b&copy=c\xc2\xa9>\r\n" },
 		{ "<a href='mailto:a@b.example?subject=x'>write</a>",
 		  "write <a@b.example>\r\n" },
 		{ "<a href='mailto:a@b.example'>A@b.example</a>",
@@ -250,6 +253,25 @@ writes_plain_text(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		check(cases[i][0], cases[i][1], true);
 	}
+}
+
+/* B38: deeper than browsers go, the stationery that is hidden stays so. */
+static void
+hides_in_the_deep(void **state)
+{
+	enum {
+		DEEP = 600
+	};
+	struct buf page;
+
+	(void)state;
+	buf_init(&page, 10000);
+	for (int i = 0; i < DEEP; i++) {
+		buf_puts(&page, "<div>");
+	}
+	buf_puts(&page, "a<div hidden>b</div></div>c");
+	check(buf_cstr(&page), "a\nc", false);
+	buf_clear(&page);
 }
 
 static void
@@ -275,6 +297,7 @@ main(void)
 		cmocka_unit_test(knows_styles),
 		cmocka_unit_test(hides_elements),
 		cmocka_unit_test(writes_plain_text),
+		cmocka_unit_test(hides_in_the_deep),
 		cmocka_unit_test(keeps_to_the_maximum),
 	};
 
