@@ -40,7 +40,7 @@ def test_commands_and_options_of_sortie():
     in_help, in_manual = help_words(), manual_words()
     assert in_help[0] == in_manual[0] == {
         "check", "reload", "status", "queue", "senders", "tls-results",
-        "explain", "tls", "dns", "dkim"}
+        "explain", "tls", "dns", "dkim", "stationery"}
     assert in_help[1] == in_manual[1]
     assert "--cursor" in in_help[1] and "-s" in in_help[1]
 

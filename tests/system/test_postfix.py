@@ -376,7 +376,9 @@ def test_neither_postfix_is_unhappy(relayed):
     for postfix in (relayed.client, relayed.sink):
         log = postfix.log()
         bad = [l for l in log.splitlines() if re.search(
-            r"status=(?!sent)|warning|fatal|error|panic", l)]
+            r"status=(?!sent)|warning|fatal|error|panic", l)
+            # Of a machine whose clock was put right meanwhile.
+            and not re.search("file system clock|file time stamps", l)]
         assert not bad, "\n".join(bad)
         assert not [f for q in ("incoming", "active", "deferred")
                     for f in (postfix.queue / q).rglob("*") if f.is_file()]
