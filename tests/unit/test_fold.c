@@ -54,6 +54,7 @@ folds(void **state)
 		/* What is no UTF-8 stays. */
 		{ "\xff\xc3(\xc0\x80", "\xff\xc3(\xc0\x80" },
 		{ "a\xe2\x80", "a\xe2\x80" },
+		{ "\xe0\x82\xa0", "\xe0\x82\xa0" },
 	};
 
 	(void)state;
