@@ -60,6 +60,67 @@ hash_of(const char *key)
 	return h ^ h >> 32;
 }
 
+/* ---- keys ------------------------------------------------------------- */
+
+static bool
+is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9');
+}
+
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Letters, digits and the signs, in pieces with single dots between: copied in
+ * small letters. NULL: it is anything else; else where it ends. */
+static const char *
+copy_plain(const char *s, const char *signs, size_t max, char *out)
+{
+	const char *begin = s;
+
+	while (is_alnum(*s) || (*s != '\0' && strchr(signs, *s) != NULL) ||
+	       (*s == '.' && s > begin && s[-1] != '.')) {
+		if ((size_t)(s - begin) == max) {
+			return NULL;
+		}
+		*out++ = lower(*s++);
+	}
+	*out = '\0';
+	return s == begin || s[-1] == '.' ? NULL : s;
+}
+
+/* What scope_key says, at once for the address as everybody has it: of a local
+ * part without quotes, and a domain of short labels without hyphens at their
+ * ends or two in a row, the last of which begins with a letter. */
+static bool
+key_of(const char *address, char out[SCOPE_KEY_MAX])
+{
+	const char *at = copy_plain(address, "_+-", 64, out);
+	const char *end = NULL;
+	const char *label = NULL;
+	char *domain = NULL;
+
+	if (at != NULL && *at == '@') {
+		domain = out + (at - address) + 1;
+		end = copy_plain(at + 1, "-", 60, domain);
+	}
+	label = domain == NULL ? NULL : strrchr(domain, '.');
+	if (end != NULL && *end == '\0' && label != NULL && label[1] >= 'a' &&
+	    label[1] <= 'z' && domain[0] != '-' && end[-1] != '-' &&
+	    strstr(domain, "--") == NULL && strstr(domain, ".-") == NULL &&
+	    strstr(domain, "-.") == NULL) {
+		domain[-1] = '@';
+		return true;
+	}
+	return scope_key(address, true, out) != NULL;
+}
+
+/* ---- the table -------------------------------------------------------- */
+
 /* The entry of the key, or the free one where it belongs. */
 static struct slot *
 slot_of(const struct directory *d, const char *text, const char *key,
@@ -263,8 +324,7 @@ add_key(struct reading *r, const char *address)
 	struct slot *slot = NULL;
 	uint64_t hash = 0;
 
-	if (text_fault(address) != NULL ||
-	    scope_key(address, true, key) == NULL) {
+	if (text_fault(address) != NULL || !key_of(address, key)) {
 		return err_set(r->e, ERR_INVALID,
 		               "line %zu: column address holds no address",
 		               r->record->line);
@@ -418,7 +478,7 @@ directory_value(const struct directory *d, const char *address,
 	if (d == NULL || i == d->columns_n) {
 		return NULL;
 	}
-	if (scope_key(address, true, key) == NULL) {
+	if (!key_of(address, key)) {
 		return "";
 	}
 	slot = slot_of(d, d->text, key, hash_of(key));

@@ -15,6 +15,7 @@
 #define NAME_MAX_HERE 200   /* octets of an attribute's name */
 #define SPANS_MAX     10000 /* attributes in one text */
 #define VALUE_MAX     4096  /* octets of a value; the rest is cut */
+#define SCRATCH_MAX   ((size_t)3 * VALUE_MAX) /* percent-encoded */
 
 /* ---- finding attributes ----------------------------------------------- */
 
@@ -486,17 +487,36 @@ is_direction(uint32_t c)
 	return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
+/* Visible ASCII at the begin of s. */
+static size_t
+plain_run(const char *s, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && s[n] > 0x20 && s[n] < 0x7f) {
+		n++;
+	}
+	return n;
+}
+
 /* On one line, without control characters, blanks at the ends or marks that
- * turn the text round it. What is no UTF-8 is "?". */
+ * turn the text round it. What is no UTF-8 is "?". len is at most VALUE_MAX,
+ * and no character grows. */
 static void
 clean(const char *value, size_t len, struct buf *out)
 {
 	uint32_t c = 0;
 
-	buf_reset(out, VALUE_MAX);
+	buf_reset(out, SCRATCH_MAX);
 	for (size_t i = 0; i < len;) {
-		size_t n = utf8_decode(value + i, len - i, &c);
+		size_t n = plain_run(value + i, len - i);
 
+		if (n > 0) {
+			buf_add(out, value + i, n);
+			i += n;
+			continue;
+		}
+		n = utf8_decode(value + i, len - i, &c);
 		if (n == 0) {
 			n = 1;
 			buf_add(out, "?", 1);
@@ -508,9 +528,6 @@ clean(const char *value, size_t len, struct buf *out)
 			buf_add(out, value + i, n);
 		}
 		i += n;
-		if (buf_len(out) > VALUE_MAX - 4) {
-			break;
-		}
 	}
 	while (buf_len(out) > 0 && buf_ptr(out)[buf_len(out) - 1] == ' ') {
 		out->end--;
@@ -529,20 +546,22 @@ static const char url_part[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 static void
 encode_url(struct buf *value, const char *good, bool drop_blanks)
 {
-	struct buf out;
+	char text[VALUE_MAX + 1];
+	size_t len = buf_len(value);
+	const char *s = text;
 
-	buf_init(&out, (size_t)4 * VALUE_MAX);
-	for (size_t i = 0; i < buf_len(value); i++) {
-		char c = buf_ptr(value)[i];
+	memcpy(text, buf_cstr(value), len + 1);
+	buf_reset(value, SCRATCH_MAX);
+	while (*s != '\0') {
+		size_t n = strspn(s, good);
 
-		if (strchr(good, c) != NULL) {
-			buf_add(&out, &c, 1);
-		} else if (c != ' ' || !drop_blanks) {
-			buf_addf(&out, "%%%02X", (unsigned char)c);
+		buf_add(value, s, n);
+		s += n;
+		if (*s != '\0' && (*s != ' ' || !drop_blanks)) {
+			buf_addf(value, "%%%02X", (unsigned char)*s);
 		}
+		s += *s != '\0' ? 1 : 0;
 	}
-	buf_clear(value);
-	*value = out;
 }
 
 static bool
@@ -565,7 +584,7 @@ static void
 prepare(const char *value, size_t len, enum template_where where,
         struct buf *out)
 {
-	clean(value, len, out);
+	clean(value, len < VALUE_MAX ? len : VALUE_MAX, out);
 	switch (where) {
 	case TEMPLATE_PLAIN:
 	case TEMPLATE_ELEMENT:
@@ -573,7 +592,7 @@ prepare(const char *value, size_t len, enum template_where where,
 		break;
 	case TEMPLATE_URL:
 		if (!has_good_scheme(out)) {
-			buf_reset(out, VALUE_MAX);
+			buf_reset(out, SCRATCH_MAX);
 		}
 		encode_url(out, url_all, false);
 		break;
@@ -690,7 +709,7 @@ template_expand(const struct template *t, template_value value, void *arg,
 	x.values = mem_alloc((t->names_n + 1) * sizeof(*x.values));
 	x.filled = mem_alloc(t->units_n + 1);
 	x.vanish = mem_alloc((t->units_n + 1) * sizeof(*x.vanish));
-	buf_init(&x.scratch, (size_t)4 * VALUE_MAX);
+	buf_init(&x.scratch, SCRATCH_MAX);
 	for (size_t i = 0; i < t->names_n && rc == 0; i++) {
 		x.values[i] = value(arg, t->names[i]);
 		if (x.values[i] == NULL) {

@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -87,6 +88,49 @@ values(void **state)
 	directory_unref(&d);
 }
 
+/* However the address is written, on either side, plain or not. */
+static void
+addresses(void **state)
+{
+	static const struct {
+		const char *in_file;
+		const char *asked;
+		bool good;
+	} cases[] = {
+		{ "Ann_B+c.D-9@Mail.Example.COM",
+		  "ann_b+c.d-9@mail.example.com", true },
+		{ "a@b.example", "\"a\"@b.example", true },
+		{ "\"\"\"a\"\"@b.example\"", "A@B.example", true },
+		{ "\"\"\"a b\"\"@b.example\"", "\"A B\"@b.example", true },
+		{ "a'b/c=d@b.example", "A'B/C=D@b.example", true },
+		{ "a@b--c.example", "A@b--c.Example", true },
+		{ "a@xn--bcher-kva.example", "a@b\xc3\xbc\x63her.example",
+		  true },
+		{ "a@b.example", "a@b", false },
+		{ "a@b.example", "a@b..example", false },
+		{ "a@b.example", "a.@b.example", false },
+		{ "a@b.example", ".a@b.example", false },
+		{ "a@b.example", "a@-b.example", false },
+		{ "a@b.example", "a@b.example,", false },
+		{ "a@[192.0.2.1]", "A@[192.0.2.1]", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char csv[200];
+		struct directory *d = NULL;
+		const char *value = NULL;
+
+		(void)snprintf(csv, sizeof(csv), "address,t\n%s,v\n",
+		               cases[i].in_file);
+		print_message("%s: %s\n", cases[i].in_file, cases[i].asked);
+		d = good(csv);
+		value = directory_value(d, cases[i].asked, "t");
+		assert_string_equal(value, cases[i].good ? "v" : "");
+		directory_unref(&d);
+	}
+}
+
 static void
 semicolons_and_references(void **state)
 {
@@ -140,6 +184,10 @@ refused(void **state)
 		{ "address,t\na@b.example,\xf4\x90\x80\x80\n",
 		  "line 2: text that is not UTF-8 in column t" },
 		{ "address,t\na@b.example,\xe2\x82", "line 2: text that is" },
+		{ "address,t\na@b.example,\xe0\x80\xaf\n",
+		  "line 2: text that is not UTF-8 in column t" },
+		{ "address,t\na@b.example,\xf0\x8f\xbf\xbf\n",
+		  "line 2: text that is not UTF-8 in column t" },
 		{ "address,t\na@b.example,\"x\n", "line 2: a quote is not" },
 	};
 
@@ -260,6 +308,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values),
+		cmocka_unit_test(addresses),
 		cmocka_unit_test(semicolons_and_references),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(bounds),
