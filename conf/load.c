@@ -135,6 +135,20 @@ look_deeper(const struct conf *c, conf_lint lint, struct conf_findings *f)
 	free(data);
 }
 
+struct conf *
+conf_load_deep(const char *file, conf_lint lint, struct conf_findings *findings)
+{
+	struct conf *c = conf_load(file, findings);
+
+	if (c != NULL && lint != NULL) {
+		look_deeper(c, lint, findings);
+		if (findings->errors > 0) {
+			conf_unref(&c);
+		}
+	}
+	return c;
+}
+
 int
 conf_check(const char *file, bool dump, conf_lint lint, FILE *out, FILE *errs)
 {
@@ -145,13 +159,7 @@ conf_check(const char *file, bool dump, conf_lint lint, FILE *out, FILE *errs)
 	if (findings == NULL) {
 		abort();
 	}
-	c = conf_load(file, findings);
-	if (c != NULL && lint != NULL) {
-		look_deeper(c, lint, findings);
-		if (findings->errors > 0) {
-			conf_unref(&c);
-		}
-	}
+	c = conf_load_deep(file, lint, findings);
 	conf_print_findings(findings, errs);
 	if (c != NULL) {
 		rc = 0;

@@ -55,6 +55,10 @@ typedef void (*conf_lint)(const struct conf *c,
                           const struct conf_file *directory,
                           struct conf_findings *f);
 
+/* As conf_load, and lint (NULL: nobody) looks at what is good. */
+struct conf *conf_load_deep(const char *file, conf_lint lint,
+                            struct conf_findings *findings);
+
 /* One line a finding, warnings marked as such. */
 void conf_print_findings(const struct conf_findings *findings, FILE *out);
 

@@ -36,6 +36,7 @@
 #include "daemon/queue/tls_sender.h"
 #include "daemon/receive/receive.h"
 #include "daemon/watchdog.h"
+#include "policy/layout.h"
 #include "store/store.h"
 
 #define LOOK_MS 20 /* how often the end is looked for while draining */
@@ -145,7 +146,7 @@ reload(void *arg, struct err *e)
 {
 	struct daemon *d = arg;
 	struct conf_findings *f = mem_alloc(sizeof(*f));
-	struct conf *conf = conf_load(d->file, f);
+	struct conf *conf = conf_load_deep(d->file, layouts_lint, f);
 	struct snapshot *s;
 	const char *blocker;
 

@@ -74,7 +74,7 @@ static struct conf *
 load(const char *file)
 {
 	struct conf_findings *findings = mem_alloc(sizeof(*findings));
-	struct conf *conf = conf_load(file, findings);
+	struct conf *conf = conf_load_deep(file, layouts_lint, findings);
 
 	conf_print_findings(findings, stderr);
 	free(findings);

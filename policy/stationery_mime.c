@@ -86,8 +86,8 @@ put_image(struct stationery_job *j, size_t k, struct buf *out)
 	               image->type, image->name) == -1) {
 		return -1;
 	}
-	stationery_words_content_id(j, k, out);
-	if (buf_printf(out,
+	if (stationery_words_content_id(j, k, out) == -1 ||
+	    buf_printf(out,
 	               ">\r\n"
 	               "Content-Disposition: inline; filename=\"%s\"\r\n\r\n",
 	               image->name) == -1) {

@@ -117,8 +117,8 @@ const char *stationery_name_find(const char *msg, size_t len,
 /* Expands the layout for this sender. */
 int stationery_words_make(struct stationery_job *j);
 /* "logo.png.<id>@host" */
-void stationery_words_content_id(const struct stationery_job *j, size_t image,
-                                 struct buf *out);
+int stationery_words_content_id(const struct stationery_job *j, size_t image,
+                                struct buf *out);
 
 /* Reads the body and looks for the unique text. */
 int stationery_seen(struct stationery_job *j);

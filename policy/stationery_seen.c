@@ -100,8 +100,8 @@ see_html(struct stationery_job *j, struct stationery_part *p)
 		(void)snprintf(mark[i], sizeof(mark[i]),
 		               "sortie%016" PRIx64 "%c", j->in->id, 'a' + i);
 	}
-	buf_init(&marked, t->len + 1000);
-	buf_init(&seen, 2 * t->len + 1000);
+	buf_init(&marked, t->len + HTML_CLOSING_MAX + 1000);
+	buf_init(&seen, 2 * t->len + HTML_CLOSING_MAX + 1000);
 	buf_add(&marked, t->text, p->above_at);
 	if (p->above) {
 		buf_addf(&marked, "<div>%s</div>", mark[0]);

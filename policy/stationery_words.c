@@ -145,12 +145,13 @@ put_lines(struct buf *out, const char *s, size_t len)
 	return 0;
 }
 
-void
+int
 stationery_words_content_id(const struct stationery_job *j, size_t image,
                             struct buf *out)
 {
-	buf_addf(out, "%s.%" PRIx64 "@%s", j->in->layout->images[image].name,
-	         j->in->id, j->in->host);
+	return buf_printf(out, "%s.%" PRIx64 "@%s",
+	                  j->in->layout->images[image].name, j->in->id,
+	                  j->in->host);
 }
 
 static bool
@@ -204,7 +205,9 @@ put_tag(struct stationery_job *j, const char *s, size_t len, bool above,
 		if (buf_append(out, s + done, i + 4 - done) == -1) {
 			return -1;
 		}
-		stationery_words_content_id(j, image, out);
+		if (stationery_words_content_id(j, image, out) == -1) {
+			return -1;
+		}
 		done = i + 4 + n;
 		i = done - 1;
 	}
@@ -234,12 +237,12 @@ put_html(struct stationery_job *j, const struct buf *html, bool above,
 	if (rc == 0 && buf_len(&named) > 0) {
 		size_t begin = buf_len(out);
 
-		buf_puts(out, BLOCK_BEGIN);
+		buf_puts(out, BLOCK_BEGIN); /* out is empty: it fits */
 		rc = put_lines(out, buf_ptr(&named), buf_len(&named));
 		if (buf_len(out) - begin == strlen(BLOCK_BEGIN)) {
 			buf_reset(out, 0);
-		} else {
-			buf_puts(out, BLOCK_END);
+		} else if (rc == 0) {
+			rc = buf_append(out, BLOCK_END, strlen(BLOCK_END));
 		}
 	}
 	buf_clear(&named);

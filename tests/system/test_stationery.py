@@ -446,6 +446,22 @@ def test_bad_directory_ends_the_start(world):
     assert any("people.csv" in line for line in world.log), world.log
 
 
+def test_layout_without_its_words_is_refused(world):
+    """It would be put round a message again and again."""
+    world.start()
+    (world.dir / "corporate.html").write_text("<p>other words</p>\n")
+    reload = world.api("reload")
+    assert reload.returncode != 0
+    assert "unique_text" in reload.stdout + reload.stderr
+    send(world, text=both())
+    assert all(UNIQUE in t for t in texts(world.sink.wait(1)[0].data))
+    world.stop()
+    world.start(wait=False)
+    assert world.process.wait(10) == 2
+    world.reader.join(5)
+    world.process = None
+
+
 # ---- explain -----------------------------------------------------------------
 
 def explain(g, *args):

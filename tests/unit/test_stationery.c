@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "mime/html.h"
 #include "mime/structure.h"
 #include "tests/unit/common_stationery.h"
 
@@ -393,6 +394,37 @@ fails_on_doubt(void **state)
 	check_all(cases, COUNT(cases));
 }
 
+/* As many tags as are left open have to be closed first: to any number of them
+ * there is an answer (checklist B38). */
+static void
+closes_what_is_open(void **state)
+{
+	struct common_stationery s;
+
+	(void)state;
+	common_stationery_init(&s, ALL_FORMS);
+	for (size_t n = 0; n < 600; n += n < 200 ? 1 : 50) {
+		struct message c = { .outcome = STATIONERY_APPLIED,
+			             .want = "html+B+U" };
+		struct buf b;
+
+		buf_init(&b, 100000);
+		buf_puts(&b, MIME "Content-Type: text/html\r\n\r\n");
+		for (size_t i = 0; i < n; i++) {
+			buf_puts(&b, "<div>\r\n");
+		}
+		buf_puts(&b, "hello\r\n");
+		c.msg = buf_cstr(&b);
+		if (n > HTML_CLOSING_MAX / strlen("</div>")) {
+			c.outcome = STATIONERY_FAILED;
+			c.want = "HTML: ";
+		}
+		check(&c, &s);
+		buf_clear(&b);
+	}
+	common_stationery_clear(&s);
+}
+
 /* A calendar that a person attached is a file like others; a related part may
  * name the root that it has. */
 static void
@@ -677,6 +709,7 @@ main(void)
 		cmocka_unit_test(is_there_once),
 		cmocka_unit_test(leaves_alone),
 		cmocka_unit_test(fails_on_doubt),
+		cmocka_unit_test(closes_what_is_open),
 		cmocka_unit_test(is_not_afraid),
 		cmocka_unit_test(wraps_what_is_signed),
 		cmocka_unit_test(has_blank_lines_round_it),
