@@ -389,8 +389,8 @@ check_alignment(struct look *k, size_t p)
 
 /* ---- what holds at all ---------------------------------------------- */
 
-/* Mail that is signed has an internal envelope sender; its From field may be
- * anybody's where admission allows that. */
+/* Mail that is signed or edited has an internal envelope sender; its From field
+ * may be anybody's where admission allows that. */
 static bool
 may_sign(struct look *k, const struct conf_policy *p)
 {
@@ -442,20 +442,6 @@ load_check_inbound(struct loader *l, const config_setting_t *const *items)
 	}
 }
 
-/* Stationery goes round mail from inside to outside, whose envelope sender is
- * internal; its From field may be anybody's where admission allows that. */
-static bool
-may_edit(struct look *k, const struct conf_policy *p)
-{
-	bool any = p->based_on != CONF_BASED_ENVELOPE &&
-	           k->l->c->admission.header_from == CONF_HEADER_FROM_ALLOW;
-
-	return ((any || may_be_internal(k, &p->from)) &&
-	        may_be_external(k, &p->to)) ||
-	       (p->bidirectional && (any || may_be_internal(k, &p->to)) &&
-	        may_be_external(k, &p->from));
-}
-
 void
 load_check_stationery(struct loader *l, const config_setting_t *const *items)
 {
@@ -467,12 +453,11 @@ load_check_stationery(struct loader *l, const config_setting_t *const *items)
 		const struct conf_policy *p = &c->policies[i];
 
 		if (counts(p, CONF_POLICY_STATIONERY, now_ms) &&
-		    !may_edit(&k, p) && k.looks > 0) {
+		    !may_sign(&k, p) && k.looks > 0) {
 			load_warn(l, items[i],
 			          "policies.stationery: this policy holds for "
-			          "no mail from inside to outside, and only "
-			          "that gets stationery; write from = "
-			          "\"internal\" and to = \"external\"");
+			          "no mail from inside, and only that gets "
+			          "stationery; write from = \"internal\"");
 		}
 	}
 }

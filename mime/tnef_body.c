@@ -26,12 +26,17 @@ struct splice {
 	struct buf b;
 };
 
+static bool
+is_wide(const struct tnef_body *b)
+{
+	return b->type == TNEF_UNICODE ||
+	       (b->type == TNEF_BINARY && b->codepage == UTF16_PAGE);
+}
+
 static void
 splice_init(struct splice *s, const struct tnef_body *b)
 {
-	bool wide = b->type == TNEF_UNICODE ||
-	            (b->type == TNEF_BINARY && b->codepage == UTF16_PAGE);
-	size_t unit = wide ? 2 : 1;
+	size_t unit = is_wide(b) ? 2 : 1;
 
 	*s = (struct splice){ .data = b->data, .len = b->len, .whole = b->len };
 	while (s->len >= unit && s->data[s->len - unit] == '\0' &&
@@ -61,10 +66,18 @@ splice_write(const struct splice *s, struct buf *out)
 	return buf_append(out, s->data + s->below, s->whole - s->below);
 }
 
+/* NULL: nothing can be put into it. Octets are never UTF-16, whatever the code
+ * page says, and one with states is not cut. */
 static const char *
 charset_of(const struct tnef_body *b)
 {
-	return b->type == TNEF_UNICODE ? UTF16 : rtf_codepage_name(b->codepage);
+	const char *name = is_wide(b) ? UTF16 : rtf_codepage_name(b->codepage);
+
+	if (name != NULL && !is_wide(b) &&
+	    charset_kind(name) == CHARSET_OTHER) {
+		return NULL;
+	}
+	return name;
 }
 
 /* As UTF-8, without the NUL at its end. -1 with why. */
@@ -77,7 +90,7 @@ decode(const struct tnef_body *b, const struct splice *s, struct buf *out,
 	buf_init(out, 4 * s->len + 16);
 	if (charset == NULL ||
 	    charset_decode(charset, s->data, s->len, out, exact_r) != 0) {
-		return err_set(e, ERR_REFUSED, "TNEF: unknown code page %u",
+		return err_set(e, ERR_REFUSED, "TNEF: code page %u in a body",
 		               b->codepage);
 	}
 	if (buf_len(out) > 0 && memchr(rtf_data(out), '\0', buf_len(out))) {

@@ -193,12 +193,11 @@ def test_wrong(conf, changes, line, told):
     ({H: HTML + "<img src=cid:a.png>", "s/a.png": PNG + bytes(300 << 10)}, 7,
      L + "a.png has 300 KB, with every message"),
     ({"sortie.conf": {'layout = "corporate"; automatic_mail = true;':
-                      'layout = "corporate"; }, { from = "address:a@'
-                      'example.com"; to = "internal"; layout = "corporate";',
+                      'layout = "corporate"; }, { from = "external"; '
+                      'layout = "corporate";',
                       }}, 15,
-     "policies.stationery: this policy holds for no mail from inside to "
-     'outside, and only that gets stationery; write from = "internal" and to '
-     '= "external"'),
+     "policies.stationery: this policy holds for no mail from inside, and "
+     'only that gets stationery; write from = "internal"'),
     ({"sortie.conf": {"text_from_html = false": "text_from_html = true"}}, 12,
      "text_from_html has no effect: text_file is the text"),
     ({"sortie.conf": {"policies = { stationery = (\n":
