@@ -24,7 +24,7 @@ SYSCONFDIR ?= /etc
 
 FUZZ_SECONDS ?= 20
 FUZZ_JOBS    ?= 2
-CHECK_FUZZ_SECONDS ?= 6
+CHECK_FUZZ_SECONDS ?= 4
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -161,9 +161,9 @@ check: ## everything below in turn; what CI runs
 check-unit: $(UNIT) | deps-check ## unit tests; TESTS="buf err" picks
 	$(Q)tests/unit/run $(BUILD)/unit $(notdir $(UNIT))
 
-# PYTEST: further arguments, such as -k NAME. Most of a test is waiting: three
+# PYTEST: further arguments, such as -k NAME. Most of a test is waiting: four
 # files at once (SYSTEM_JOBS=0: one after the other, in one process).
-SYSTEM_JOBS ?= 3
+SYSTEM_JOBS ?= 4
 check-system: all $(TOOLS) deps-check ## the programs against real peers
 	$(Q)$(call pytest,tests/system,-n $(SYSTEM_JOBS) --dist loadfile)
 
