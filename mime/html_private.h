@@ -134,8 +134,6 @@ size_t html_reference(const char *p, const char *end, bool in_attribute,
 unsigned html_entity(const char *name, size_t len, bool legacy,
                      uint32_t code_r[2]);
 
-size_t html_put_utf8(uint32_t code, char *out);
-
 /* Octets of the character at start, 0 when it is not UTF-8. */
 size_t html_utf8_len(const char *start, const char *end);
 

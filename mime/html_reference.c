@@ -4,34 +4,10 @@
  */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "mime/html_private.h"
 
 #define UNKNOWN 0xfffd
-
-size_t
-html_put_utf8(uint32_t code, char *out)
-{
-	if (code < 0x80) {
-		out[0] = (char)code;
-		return 1;
-	}
-	if (code < 0x800) {
-		out[0] = (char)(0xc0 | code >> 6);
-		out[1] = (char)(0x80 | (code & 0x3f));
-		return 2;
-	}
-	if (code < 0x10000) {
-		out[0] = (char)(0xe0 | code >> 12);
-		out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (code & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | code >> 18);
-	out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (code & 0x3f));
-	return 4;
-}
 
 size_t
 html_utf8_len(const char *start, const char *end)
@@ -110,7 +86,7 @@ numeric(const char *p, const char *end, char *out, size_t *len_r)
 	if (at == digits) {
 		return 0;
 	}
-	*len_r = html_put_utf8(repair(code), out);
+	*len_r = utf8_encode(repair(code), out);
 	if (at < end && *at == ';') {
 		at++;
 	}
@@ -160,9 +136,9 @@ html_reference(const char *p, const char *end, bool in_attribute,
 	if (n == 0) {
 		return 0;
 	}
-	*len_r = html_put_utf8(code[0], out);
+	*len_r = utf8_encode(code[0], out);
 	if (n == 2) {
-		*len_r += html_put_utf8(code[1], out + *len_r);
+		*len_r += utf8_encode(code[1], out + *len_r);
 	}
 	return taken;
 }

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "mime/html.h"
+#include "mime/html_private.h"
 #include "mime/quote_private.h"
 
 #define DEPTH_MAX 256
@@ -439,7 +440,7 @@ add_text(struct walk *w, const char *s, size_t len)
 
 	/* Too long for any mark: what more of it there is does not matter. */
 	while (i < len && w->line_len <= QUOTE_LINE_MAX) {
-		char utf8[4];
+		char utf8[HTML_REFERENCE_MAX];
 		size_t utf8_len = 0;
 		size_t n = plain(s + i, len - i);
 
@@ -448,10 +449,12 @@ add_text(struct walk *w, const char *s, size_t len)
 			i += n;
 			continue;
 		}
-		n = quote_reference(s + i, len - i, utf8, &utf8_len);
+		n = s[i] == '&' ? html_reference(s + i + 1, s + len, false,
+		                                 utf8, &utf8_len)
+		                : 0;
 		if (n > 0) {
 			add_char(w, utf8, utf8_len);
-			i += n;
+			i += n + 1;
 			continue;
 		}
 		n = quote_blank(s + i, len - i);

@@ -92,9 +92,4 @@ bool quote_has_verb(const char *text, size_t len);
  * space; 0: none. */
 size_t quote_blank(const char *text, size_t len);
 
-/* Octets of the "&...;" there, 0: none that is known; its character as UTF-8.
- */
-size_t quote_reference(const char *s, size_t len, char out[4],
-                       size_t *out_len_r);
-
 #endif

@@ -181,7 +181,6 @@ const struct rtf_word *rtf_find_word(const char *name, size_t len);
 const char *rtf_codepage_name(unsigned codepage);
 unsigned rtf_charset_codepage(unsigned fcharset, unsigned fallback);
 
-size_t rtf_put_utf8(uint32_t c, char to[4]);
 
 /* The length of the UTF-8 character at p; 1 and *c_r U+FFFD: none. */
 size_t rtf_get_utf8(const char *p, size_t len, uint32_t *c_r);

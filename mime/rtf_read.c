@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "mime/charset.h"
 #include "mime/rtf_private.h"
 
@@ -55,7 +56,7 @@ put_character(struct rtf_reader *r, uint32_t c)
 {
 	char utf8[4];
 
-	put(r, utf8, rtf_put_utf8(c, utf8));
+	put(r, utf8, utf8_encode(c, utf8));
 }
 
 /* Is what comes now to be given out? */

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "mime/rtf_private.h"
 
 /* Sorted by name. */
@@ -192,57 +193,13 @@ rtf_charset_codepage(unsigned fcharset, unsigned fallback)
 }
 
 size_t
-rtf_put_utf8(uint32_t c, char to[4])
-{
-	if (c < 0x80) {
-		to[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		to[0] = (char)(0xc0 | c >> 6);
-		to[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		to[0] = (char)(0xe0 | c >> 12);
-		to[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		to[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	to[0] = (char)(0xf0 | c >> 18);
-	to[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	to[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	to[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
-size_t
 rtf_get_utf8(const char *p, size_t len, uint32_t *c_r)
 {
-	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned char first = (unsigned char)p[0];
-	size_t n;
-	uint32_t c;
+	size_t n = utf8_decode(p, len, c_r);
 
-	*c_r = 0xfffd;
-	if (first < 0x80) {
-		*c_r = first;
+	if (n == 0) {
+		*c_r = 0xfffd;
 		return 1;
 	}
-	n = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-	if (first < 0xc2 || first > 0xf4 || n > len) {
-		return 1;
-	}
-	c = first & (0xffU >> (n + 1));
-	for (size_t i = 1; i < n; i++) {
-		if (((unsigned char)p[i] & 0xc0) != 0x80) {
-			return 1;
-		}
-		c = c << 6 | ((unsigned char)p[i] & 0x3f);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) {
-		return 1;
-	}
-	*c_r = c;
 	return n;
 }

@@ -273,8 +273,13 @@ find_text(struct stationery_job *j)
 		if (!p->holds) {
 			continue;
 		}
-		p->holds = parent >= 0 ? is_eligible(j, i)
-		                       : !stationery_field_is_detached(j, i);
+		/* What a message of several parts says of itself as a whole,
+		 * no reader heeds. */
+		p->holds =
+			parent >= 0
+				? is_eligible(j, i)
+				: is_multipart(j, i) ||
+					  !stationery_field_is_detached(j, i);
 		if (p->holds && parent >= 0) {
 			j->parts[parent].holds = true;
 		}

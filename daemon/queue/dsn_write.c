@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "base/utf8.h"
 #include "daemon/queue/dsn_private.h"
 
 #define FOLD_AT   78  /* RFC 5322 section 2.1.1 */
@@ -165,31 +166,6 @@ dsn_decode_xtext(const char *s, char *out, size_t out_max)
 	out[n] = '\0';
 }
 
-static size_t
-put_character(unsigned long c, char out[4])
-{
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 /* "\x{" 1*6HEX "}"; octets used, 0 when it is no such text. */
 static size_t
 embedded(const char *s, unsigned long *c_r)
@@ -221,7 +197,7 @@ dsn_decode_unitext(const char *s, char *out, size_t out_max)
 		size_t used = embedded(s, &c);
 
 		if (used > 0) {
-			n += put_character(c, out + n);
+			n += utf8_encode((uint32_t)c, out + n);
 			s += used;
 		} else {
 			out[n++] = *s++;

@@ -445,6 +445,10 @@ is_not_afraid(void **state)
 		  " start=\"<z@x>\"\r\n\r\n--b\r\nContent-ID: <z@x>\r\n" HTML(
 			  "hello") "--b--\r\n",
 		  ALL_FORMS, STATIONERY_APPLIED, "related html+B+U" },
+		{ MIME "Content-Disposition: attachment\r\n" MULTI(
+			  "mixed", "b") "--b\r\n" FILE_PART "--b--\r\n",
+		  PLAIN_FORMS, STATIONERY_APPLIED,
+		  "mixed alternative plain+B+U html+B+U pdf" },
 		{ MIME "\r\nthe mark is > -----BEGIN PGP MESSAGE-----\r\n",
 		  PLAIN_FORMS, STATIONERY_APPLIED, "plain+B+U" },
 	};
