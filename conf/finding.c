@@ -145,13 +145,13 @@ conf_print_findings(const struct conf_findings *findings, FILE *out)
 }
 
 void
-conf_find(struct conf_findings *findings, const struct conf *c, unsigned line,
+conf_find(struct conf_findings *findings, const char *file, unsigned line,
           bool warning, const char *fmt, ...)
 {
 	struct loader l = { .f = findings };
 	va_list ap;
 
 	va_start(ap, fmt);
-	add(&l, warning, c->file, line, fmt, ap);
+	add(&l, warning, file, line, fmt, ap);
 	va_end(ap);
 }

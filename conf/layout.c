@@ -18,6 +18,16 @@
 #define IMAGES_MAX     20
 #define IMAGE_NAME_MAX 100
 
+/* The file that a setting stands in, which may be included. */
+static const char *
+source_of(struct loader *l, const config_setting_t *s)
+{
+	if (s == NULL || s->file == NULL) {
+		return arena_strdup(l->c->arena, l->file);
+	}
+	return arena_strdup(l->c->arena, s->file);
+}
+
 void
 load_directory(struct loader *l, const config_setting_t *root)
 {
@@ -25,6 +35,7 @@ load_directory(struct loader *l, const config_setting_t *root)
 	const config_setting_t *file = load_member(group, "file");
 
 	load_fields(l, group, root, "directory", l->c);
+	l->c->directory.source = source_of(l, file);
 	l->c->directory.line = file == NULL ? 0 : file->line;
 	if (l->c->directory.file != NULL &&
 	    access(l->c->directory.file, R_OK) == -1) {
@@ -193,6 +204,7 @@ load_layout(struct loader *l, const config_setting_t *item)
 	struct conf_layout *y = &c->layouts[c->layouts_n];
 
 	load_fields(l, item, item, "definitions.stationery_layouts[]", y);
+	y->source = source_of(l, item);
 	y->line = item->line;
 	read_text(l, html, y->html_file, &y->html);
 	read_text(l, text, y->text_file, &y->text);

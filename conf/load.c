@@ -126,8 +126,8 @@ look_deeper(const struct conf *c, conf_lint lint, struct conf_findings *f)
 		directory.name = c->directory.file;
 		if (conf_read_file(c->directory.file, CONF_DIRECTORY_MAX, &data,
 		                   &directory.len, &e) == -1) {
-			conf_find(f, c, c->directory.line, false,
-			          "directory.file: %s", e.text);
+			conf_find(f, c->directory.source, c->directory.line,
+			          false, "directory.file: %s", e.text);
 		}
 		directory.data = data;
 	}

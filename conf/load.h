@@ -41,10 +41,10 @@ struct conf *conf_load(const char *file, struct conf_findings *findings);
  * the dump gives the same snapshot. No secret is in it. */
 int conf_dump(const struct conf *c, FILE *out);
 
-/* Adds a finding about that line of the configuration (0: the file as a
- * whole), for who looks deeper into it than the loader. */
-void conf_find(struct conf_findings *findings, const struct conf *c,
-               unsigned line, bool warning, const char *fmt, ...)
+/* Adds a finding about that line of a file of the configuration (0: the file
+ * as a whole), for who looks deeper into it than the loader. */
+void conf_find(struct conf_findings *findings, const char *file, unsigned line,
+               bool warning, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
 /* Looks at a good configuration once more; may add findings. directory: what

@@ -123,7 +123,8 @@ struct conf_layout { /* definitions.stationery_layouts */
 	/* Files beside html_file that it names as "cid:NAME". */
 	struct conf_file *images;
 	size_t images_n;
-	unsigned line; /* in the file, for messages */
+	const char *source; /* the file, for messages */
+	unsigned line;      /* in it */
 };
 
 #endif

@@ -132,7 +132,8 @@ struct conf_tracking {
 struct conf_directory {
 	const char *file; /* CSV; NULL: none */
 	int64_t check_ms; /* how often a change is looked for; 0: at reloads */
-	unsigned line;    /* in the file, for messages */
+	const char *source; /* where it is set, for messages */
+	unsigned line;      /* in that file */
 };
 
 struct conf_mta_sts {       /* RFC 8461 */

@@ -63,7 +63,7 @@ check_attributes(const struct lint *l, const struct layout *y,
 		if (is_attribute(l, name)) {
 			continue;
 		}
-		conf_find(l->f, l->c, y->conf->line, false,
+		conf_find(l->f, y->conf->source, y->conf->line, false,
 		          "layout %s: %s: there is no attribute %s; %s",
 		          y->conf->name, file->name, name,
 		          strncmp(name, "sender.", 7) != 0
@@ -127,14 +127,14 @@ check_form(const struct lint *l, const struct layout *y,
 	}
 	if (half_has(y, form->above, html, some) ||
 	    half_has(y, form->below, html, some)) {
-		conf_find(l->f, l->c, y->conf->line, false,
+		conf_find(l->f, y->conf->source, y->conf->line, false,
 		          "layout %s: %s has its unique_text in a line that "
 		          "vanishes with an attribute; put it in one that "
 		          "always stays",
 		          y->conf->name, where);
 		return;
 	}
-	conf_find(l->f, l->c, y->conf->line, false,
+	conf_find(l->f, y->conf->source, y->conf->line, false,
 	          "layout %s: the visible text of %s lacks its unique_text; a "
 	          "message would get the layout again and again",
 	          y->conf->name, where);
@@ -155,6 +155,7 @@ static const char *const common[] = {
 	"visit", "warm", "we", "website", "wishes", "with", "www", "you",
 	"your", "yours",
 };
+
 /* clang-format on */
 
 /* Of such words only? Folded text has no blanks, so that the text is looked
@@ -208,26 +209,26 @@ check_unique(const struct lint *l, const struct layout *y)
 	const struct conf_layout *conf = y->conf;
 
 	if (y->unique_len == 0) {
-		conf_find(l->f, l->c, conf->line, true,
+		conf_find(l->f, conf->source, conf->line, true,
 		          "layout %s has no unique_text: a message gets it "
 		          "again every time it passes, as replies do",
 		          conf->name);
 		return;
 	}
 	if (strstr(conf->unique_text, "{{") != NULL) {
-		conf_find(l->f, l->c, conf->line, false,
+		conf_find(l->f, conf->source, conf->line, false,
 		          "layout %s: unique_text has an attribute in it, "
 		          "whose value differs; take text that stays",
 		          conf->name);
 		return;
 	}
 	if (characters(y->unique, y->unique_len) < UNIQUE_MIN) {
-		conf_find(l->f, l->c, conf->line, true,
+		conf_find(l->f, conf->source, conf->line, true,
 		          "layout %s: unique_text is short; mail that has it "
 		          "by chance gets no stationery",
 		          conf->name);
 	} else if (is_common(conf->unique_text)) {
-		conf_find(l->f, l->c, conf->line, true,
+		conf_find(l->f, conf->source, conf->line, true,
 		          "layout %s: unique_text is of common words; mail "
 		          "that has them by chance gets no stationery",
 		          conf->name);
@@ -265,8 +266,8 @@ check_layout(const struct lint *l, const struct conf_layout *conf)
 	const char *left_out = NULL;
 
 	if (layout_compile(conf, &y, &left_out, &e) == -1) {
-		conf_find(l->f, l->c, conf->line, false, "layout %s: %s",
-		          conf->name, e.text);
+		conf_find(l->f, conf->source, conf->line, false,
+		          "layout %s: %s", conf->name, e.text);
 	} else {
 		check_attributes(l, &y, &conf->html, y.html.above);
 		check_attributes(l, &y, &conf->html, y.html.below);
@@ -277,14 +278,14 @@ check_layout(const struct lint *l, const struct conf_layout *conf)
 		check_unique(l, &y);
 	}
 	if (left_out != NULL) {
-		conf_find(l->f, l->c, conf->line, true,
+		conf_find(l->f, conf->source, conf->line, true,
 		          "layout %s: %s: %s is left out, it would reach into "
 		          "the message; write styles into style attributes",
 		          conf->name, conf->html.name, left_out);
 	}
 	for (size_t i = 0; i < conf->images_n; i++) {
 		if (conf->images[i].len > IMAGE_LARGE) {
-			conf_find(l->f, l->c, conf->line, true,
+			conf_find(l->f, conf->source, conf->line, true,
 			          "layout %s: %s has %zu KB, with every "
 			          "message",
 			          conf->name, conf->images[i].name,
@@ -292,7 +293,7 @@ check_layout(const struct lint *l, const struct conf_layout *conf)
 		}
 	}
 	if (!is_used(l->c, conf->name)) {
-		conf_find(l->f, l->c, conf->line, true,
+		conf_find(l->f, conf->source, conf->line, true,
 		          "layout %s is used by no policy", conf->name);
 	}
 	layout_clear(&y);
@@ -309,7 +310,8 @@ layouts_lint(const struct conf *c, const struct conf_file *directory,
 	if (directory->data != NULL) {
 		d = directory_new(directory->data, directory->len, &e);
 		if (d == NULL) {
-			conf_find(findings, c, c->directory.line, false,
+			conf_find(findings, c->directory.source,
+			          c->directory.line, false,
 			          "directory.file: %s: %s", directory->name,
 			          e.text);
 		}

@@ -74,6 +74,23 @@ def edit(conf, changes):
             path.write_text(value)
 
 
+def test_a_finding_names_the_file_that_is_included(conf):
+    text = conf.read_text()
+    at = text.index("definitions")
+    end = text.index("policies", at)
+    (conf.parent / "layouts.conf").write_text("\n" + text[at:end])
+    conf.write_text(text[:at] + '@include "layouts.conf"\n' + text[end:])
+    assert check(conf)[0::2] == (0, [])
+    (conf.parent / "s/corporate.html").write_text("<p>other words")
+    r = subprocess.run([BUILD / "sortie", "check", "-c", conf], check=False,
+                       capture_output=True, text=True, timeout=30)
+    assert r.returncode == 1
+    line = (conf.parent / "layouts.conf").read_text()[:(
+        conf.parent / "layouts.conf").read_text().index("{ name")].count("\n")
+    assert re.search(rf"layouts\.conf:{line + 1}: .*unique_text", r.stderr), \
+        r.stderr
+
+
 def test_good(conf):
     assert check(conf)[0::2] == (0, [])
     r = subprocess.run([BUILD / "sortied", "-n", "-c", conf], check=False,
