@@ -25,6 +25,7 @@
 #include "daemon/net/resolver.h"
 #include "daemon/net/snapshot.h"
 #include "mime/downgrade.h"
+#include "policy/status.h"
 #include "store/store.h"
 #include "tests/unit/common_conf_load.h"
 #include "tests/unit/common_snapshot.h"
@@ -443,4 +444,27 @@ world_expect(struct world_job *job, enum outcome_action action, unsigned code,
 		assert_string_equal(r->status.enhanced, enhanced);
 	}
 	world_job_free(&job);
+}
+
+const struct payload_head *
+world_head(struct envelope *env, const char *layout, const char *sign,
+           enum render_form form)
+{
+	struct recipient as = env->recipients[0];
+	struct payload_head_source s = {
+		.env = env,
+		.as = &as,
+		.snapshot = world_snapshot(),
+		.form = form,
+		.data = env->hot,
+		.len = env->hot_len,
+		.store = world_store(),
+	};
+	const struct payload_head *h = NULL;
+	struct smtp_status why;
+
+	as.sign = sign;
+	as.layout = layout;
+	assert_int_equal(payload_head_make(&s, &h, &why), 0);
+	return h;
 }

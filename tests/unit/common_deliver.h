@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "daemon/deliver/deliver.h"
+#include "daemon/deliver/payload_head.h"
 #include "store/envelope.h"
 
 /*
@@ -85,6 +86,11 @@ void world_stop(void);
 void world_reload(bool definitions);
 struct snapshot *world_snapshot(void);
 struct store *world_store(void);
+
+/* What goes in front of the envelope's message to its first recipient, if it
+ * had that layout and those signatures; NULL: none. */
+const struct payload_head *world_head(struct envelope *env, const char *layout,
+                                      const char *sign, enum render_form form);
 void world_drain(void);
 /* Of the jobs from now on (struct deliver_job); 0: no bound. */
 void world_set_room(uint64_t room, uint64_t room_still);

@@ -226,6 +226,57 @@ test_gone(void **state)
 	end();
 }
 
+/* B31, B32: what is rendered asks no more of a hop than the message did that
+ * came in, as the envelope says. */
+static void
+test_asks_no_more(void **state)
+{
+	static const struct {
+		const char *fields;
+		const char *line;
+		unsigned flags; /* that let it pass */
+		const char *why;
+	} cases[] = {
+		{ "", "gr\xc3\xbcn", ENVELOPE_8BIT_BODY, "8-bit" },
+		{ "X: gr\xc3\xbcn\r\n", "x", ENVELOPE_8BIT_HEADER, "header" },
+		{ "", NULL, ENVELOPE_LONG_LINES, "998" },
+	};
+
+	(void)state;
+	begin(CHUNKED, NULL, "");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *c = mem_printf(
+			HEAD "%sMIME-Version: 1.0\r\nContent-Type: text/plain; "
+			     "charset=utf-8\r\nContent-Transfer-Encoding: "
+			     "8bit\r\n\r\n%0*d%s\r\n",
+			cases[i].fields, cases[i].line == NULL ? 1200 : 1, 7,
+			cases[i].line == NULL ? "" : cases[i].line);
+		struct envelope *env = dressed("r0", 1, "sent", c, strlen(c));
+		struct snapshot *s = world_snapshot();
+		struct smtp_status why;
+		const struct layout *l = payload_layout_find(s, "sent", &why);
+
+		for (int lets = 0; lets < 2; lets++) {
+			struct stationery_result r;
+
+			env->flags = lets == 1 ? cases[i].flags : 0;
+			assert_int_equal(payload_layout_render(env, l, s, c,
+			                                       strlen(c), &r,
+			                                       &why),
+			                 0);
+			assert_int_equal(r.outcome,
+			                 lets == 1 ? STATIONERY_APPLIED
+			                           : STATIONERY_FAILED);
+			assert_true(lets == 1 ||
+			            strstr(r.why, cases[i].why) != NULL);
+			stationery_result_clear(&r);
+		}
+		envelope_unref(&env);
+		free(c);
+	}
+	end();
+}
+
 /* B38: what cannot be edited safely leaves as it came, or is held. */
 static void
 test_failed(void **state)
@@ -253,28 +304,6 @@ test_failed(void **state)
 	end();
 }
 
-static const struct payload_head *
-make(struct envelope *env, const char *layout, const char *sign)
-{
-	struct recipient as = env->recipients[0];
-	struct payload_head_source s = {
-		.env = env,
-		.as = &as,
-		.snapshot = world_snapshot(),
-		.form = RENDER_AS_IS,
-		.data = env->hot,
-		.len = env->hot_len,
-		.store = world_store(),
-	};
-	const struct payload_head *h = NULL;
-	struct smtp_status why;
-
-	as.sign = sign;
-	as.layout = layout;
-	assert_int_equal(payload_head_make(&s, &h, &why), 0);
-	return h;
-}
-
 /* Rendered and signed once for all who get the same. */
 static void
 test_once_for_many(void **state)
@@ -284,21 +313,23 @@ test_once_for_many(void **state)
 	(void)state;
 	begin(DATA_ONLY, NULL, "");
 	struct envelope *env = world_envelope("r0", 2, c, strlen(c));
-	const struct payload_head *first = make(env, "sent", ONE);
-	const struct payload_head *h = make(env, "sent", ONE);
+	const struct payload_head *first =
+		world_head(env, "sent", ONE, RENDER_AS_IS);
+	const struct payload_head *h =
+		world_head(env, "sent", ONE, RENDER_AS_IS);
 
 	assert_ptr_equal(first, h);
 	assert_int_equal(first->outcome, STATIONERY_APPLIED);
 	assert_true(first->dots);
 	payload_head_free(env, &h);
-	h = make(env, "held", ONE);
+	h = world_head(env, "held", ONE, RENDER_AS_IS);
 	assert_ptr_not_equal(first, h);
 	payload_head_free(env, &h);
-	h = make(env, NULL, ONE);
+	h = world_head(env, NULL, ONE, RENDER_AS_IS);
 	assert_ptr_not_equal(first, h);
 	assert_string_equal(h->layout, "");
 	payload_head_free(env, &h);
-	h = make(env, "sent", NULL);
+	h = world_head(env, "sent", NULL, RENDER_AS_IS);
 	assert_ptr_not_equal(first, h);
 	payload_head_free(env, &h);
 	payload_head_free(env, &first);
@@ -331,6 +362,7 @@ main(void)
 		cmocka_unit_test_teardown(test_long, tear_down),
 		cmocka_unit_test_teardown(test_converted, tear_down),
 		cmocka_unit_test_teardown(test_gone, tear_down),
+		cmocka_unit_test_teardown(test_asks_no_more, tear_down),
 		cmocka_unit_test_teardown(test_failed, tear_down),
 		cmocka_unit_test_teardown(test_once_for_many, tear_down),
 		cmocka_unit_test(test_alike),

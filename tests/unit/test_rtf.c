@@ -290,6 +290,23 @@ places_in_html(void **state)
 	                 "{\\*\\htmltag58 </body>}}");
 }
 
+static void
+expect_between(const char *rtf, const struct rtf_insert *in, const char *ours,
+               const char *above, const char *below)
+{
+	struct err e = { 0 };
+	struct buf out;
+	const char *at;
+
+	buf_init(&out, 10000);
+	assert_int_equal(rtf_edit(rtf, strlen(rtf), in, &out, &e), 0);
+	at = strstr(buf_cstr(&out), ours);
+	assert_non_null(at);
+	assert_true(at < strstr(buf_cstr(&out), below));
+	assert_true(at > strstr(buf_cstr(&out), above));
+	buf_clear(&out);
+}
+
 /* Above the thread, when it is certain where that begins. */
 static void
 before_thread(void **state)
@@ -306,19 +323,10 @@ before_thread(void **state)
 		"To: B <b@example.com>\\par Subject: s\\par\\par "
 		"Hello?\\par}";
 	char *rtf = mem_printf("%s%s", reply, thread);
-	struct err e = { 0 };
-	struct buf out;
-	const char *at;
 
 	(void)state;
-	buf_init(&out, 10000);
-	assert_int_equal(rtf_edit(rtf, strlen(rtf), &in, &out, &e), 0);
-	at = strstr(buf_cstr(&out), ours);
-	assert_non_null(at);
-	assert_true(at < strstr(buf_cstr(&out), "From:"));
-	assert_true(at > strstr(buf_cstr(&out), "Yes."));
+	expect_between(rtf, &in, ours, "Yes.", "From:");
 	free(rtf);
-	buf_clear(&out);
 }
 
 /* The same in the HTML inside, as Outlook writes a reply. */
@@ -346,18 +354,9 @@ before_thread_in_html(void **state)
 		"{\\htmlrtf0 Hello?\\htmlrtf\\par}\\htmlrtf0 "
 		"{\\*\\htmltag72 </p>}"
 		"{\\*\\htmltag58 </body>}{\\*\\htmltag27 </html>}}";
-	struct err e = { 0 };
-	struct buf out;
-	const char *at;
 
 	(void)state;
-	buf_init(&out, 10000);
-	assert_int_equal(rtf_edit(rtf, strlen(rtf), &in, &out, &e), 0);
-	at = strstr(buf_cstr(&out), ours);
-	assert_non_null(at);
-	assert_true(at < strstr(buf_cstr(&out), "{\\*\\htmltag96 <div style"));
-	assert_true(at > strstr(buf_cstr(&out), "Hi"));
-	buf_clear(&out);
+	expect_between(rtf, &in, ours, "Hi", "{\\*\\htmltag96 <div style");
 }
 
 static void
